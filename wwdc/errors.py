@@ -1,0 +1,40 @@
+"""What can go wrong, told so that a user can act on it."""
+
+__all__ = ["ClusterError", "ConfigError", "DataError", "ProductError", "WWDCError", "closest"]
+
+import difflib
+from collections.abc import Iterable
+
+
+class WWDCError(Exception):
+    """A mistake or a fault that is reported without a traceback.
+
+    The message says what is wrong, which value, where (``sweeps.yaml: sweeps.lr.space``), what
+    would be accepted, and what to do next. Command lines print it and exit with code 2.
+    """
+
+
+class ConfigError(WWDCError):
+    """The experiment folder or an override is wrong."""
+
+
+class DataError(WWDCError):
+    """Images, a catalogue or a variable are missing or wrong."""
+
+
+class ProductError(WWDCError):
+    """A checkpoint, embedding or info file is missing, broken or of another shape."""
+
+
+class ClusterError(WWDCError):
+    """Ray, Slurm or the machine cannot do what was asked."""
+
+
+def closest(name: str, choices: Iterable[str]) -> str:
+    """``" Did you mean 'b'?"`` when one of *choices* resembles *name*, else an empty string.
+
+    >>> closest("angel", ["angle", "scale"])
+    " Did you mean 'angle'?"
+    """
+    matches = difflib.get_close_matches(name, list(choices), n=1)
+    return f" Did you mean {matches[0]!r}?" if matches else ""
