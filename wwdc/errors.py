@@ -1,6 +1,14 @@
 """What can go wrong, told so that a user can act on it."""
 
-__all__ = ["ClusterError", "ConfigError", "DataError", "ProductError", "WWDCError", "closest"]
+__all__ = [
+    "ClusterError",
+    "ConfigError",
+    "DataError",
+    "ProductError",
+    "TrainingError",
+    "WWDCError",
+    "closest",
+]
 
 import difflib
 from collections.abc import Iterable
@@ -24,6 +32,10 @@ class DataError(WWDCError):
 
 class ProductError(WWDCError):
     """A checkpoint, embedding or info file is missing, broken or of another shape."""
+
+
+class TrainingError(WWDCError):
+    """A point's training went wrong in a way that a retry would repeat."""
 
 
 class ClusterError(WWDCError):
