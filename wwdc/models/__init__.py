@@ -1,0 +1,1 @@
+"""Networks, by dataset; this package itself imports no torch."""

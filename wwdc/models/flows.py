@@ -1,0 +1,260 @@
+"""Conditional normalizing flows between latents z and a standard normal base u."""
+
+__all__ = ["NSF", "ConditionalFlow", "CouplingFlow"]
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+import zuko
+from torch import Tensor, nn
+
+from wwdc.errors import ConfigError
+
+# Shapes: B batch, D features, C context width, K couplings, H hidden units.
+
+
+class ConditionalFlow(nn.Module, ABC):
+    """An invertible map u = f(z | c) with density p(z|c) = N(f(z|c); 0, 1) |det df/dz|.
+
+    Args:
+        features: number of latents D.
+
+    The context width may be left out and is then told later by :meth:`bind`.
+    """
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        if features < 1:
+            raise ConfigError(f"lightning_loader.flow.features is {features}: it must be positive.")
+        self.features = features
+        self._context: int | None = None
+
+    @property
+    def context(self) -> int | None:
+        """Context width C; None until it is known."""
+        return self._context
+
+    def bind(self, context: int) -> None:
+        """Build the network for *context* columns; a second width is refused.
+
+        Raises:
+            ConfigError: when the flow was already built for another width.
+        """
+        if self._context is None:
+            self._context = context
+            self._build(context)
+        elif self._context != context:
+            raise ConfigError(
+                f"lightning_loader.flow.context is {self._context}, but the kept variables take "
+                f"{context} columns. Write `context: {context}`, or leave it out."
+            )
+
+    @abstractmethod
+    def _build(self, context: int) -> None:
+        """Create the parameters for *context* columns."""
+
+    @abstractmethod
+    def to_base(self, z: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        """Base u (B, D) and log |det du/dz| (B,) of latents *z* (B, D), context *c* (B, C)."""
+
+    @abstractmethod
+    def inverse(self, u: Tensor, c: Tensor) -> Tensor:
+        """Latents z (B, D) of base points *u* (B, D) under context *c* (B, C)."""
+
+    def forward(self, z: Tensor, c: Tensor) -> Tensor:
+        """The residual u = f(z | c), (B, D)."""
+        return self.to_base(z, c)[0]
+
+    def log_prob(self, z: Tensor, c: Tensor) -> Tensor:
+        """log p(z | c) [nat], (B,)."""
+        return self.log_density(*self.to_base(z, c))
+
+    def log_density(self, u: Tensor, log_det: Tensor) -> Tensor:
+        """log p [nat], (B,), from what :meth:`to_base` returned."""
+        return log_det - 0.5 * (u.square().sum(-1) + self.features * math.log(2 * math.pi))
+
+    def sample(self, c: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """One draw of z (B, D) for each row of *c* (B, C)."""
+        shape = (len(c), self.features)
+        u = torch.randn(shape, generator=generator, device=c.device, dtype=c.dtype)
+        return self.inverse(u, c)
+
+
+class CouplingFlow(ConditionalFlow):
+    """Affine couplings, mixed by fixed random rotations, after a context-conditional affine layer.
+
+    .. math:: x_0 = z\\,e^{s_0(c)} + t_0(c), \\quad (a, b) = R_k x_{k-1}, \\quad
+              x_k = (a,\\; b\\,e^{s_k(a, c)} + t_k(a, c)), \\quad u = x_K
+
+    Couplings as in Real NVP, Dinh et al., https://arxiv.org/abs/1605.08803. All last layers start
+    at zero, so that the flow starts as a rotation; log-scales are bounded by a tanh.
+
+    Args:
+        features: number of latents D, at least 2.
+        context: width C of the context; None to be told by :meth:`bind`.
+        hidden_features: hidden units of each coupling's network.
+        transforms: number of couplings K.
+        bound: largest log-scale of one coupling.
+        mixing_seed: seed of the rotations, which are not trained.
+
+    >>> flow = CouplingFlow(features=4, context=2, hidden_features=[16], transforms=3)
+    >>> flow.log_prob(torch.zeros(5, 4), torch.zeros(5, 2)).shape
+    torch.Size([5])
+    """
+
+    def __init__(
+        self,
+        features: int,
+        context: int | None = None,
+        hidden_features: Sequence[int] = (128, 128),
+        transforms: int = 8,
+        bound: float = 2.0,
+        mixing_seed: int = 0,
+    ) -> None:
+        super().__init__(features)
+        if features < 2 or transforms < 1 or not hidden_features or bound <= 0:
+            raise ConfigError(
+                "lightning_loader.flow: a coupling flow needs features >= 2, transforms >= 1, "
+                "bound > 0 and one hidden layer or more; "
+                f"got features {features}, transforms {transforms}, bound {bound}, "
+                f"hidden_features {list(hidden_features)}."
+            )
+        self.hidden_features = tuple(hidden_features)
+        self.transforms = transforms
+        self.bound = bound
+        self.mixing_seed = mixing_seed
+        if context is not None:
+            self.bind(context)
+
+    def _build(self, context: int) -> None:
+        first = self.hidden_features[0]
+        kept = self.features // 2
+        self.register_buffer("mixing", _rotations(self.transforms, self.features, self.mixing_seed))
+        self.affine = _conditioner(context, (first,), 2 * self.features)
+        # The first layer of every coupling sees the context: one product for all of them.
+        self.embed = nn.Linear(context, self.transforms * first) if context else None
+        self.couplings = nn.ModuleList(
+            _conditioner(kept, self.hidden_features, 2 * (self.features - kept))
+            for _ in range(self.transforms)
+        )
+
+    def _conditions(self, c: Tensor) -> tuple[Tensor, Tensor, Sequence[Tensor | float]]:
+        log_scale, shift = self.affine(c).chunk(2, dim=-1)
+        hidden = self.embed(c).chunk(self.transforms, -1) if self.embed else [0.0] * self.transforms
+        return self._bounded(log_scale), shift, hidden
+
+    def _bounded(self, log_scale: Tensor) -> Tensor:
+        return self.bound * torch.tanh(log_scale / self.bound)
+
+    def _couple(self, k: int, a: Tensor, hidden: Tensor | float) -> tuple[Tensor, Tensor]:
+        network = self.couplings[k]
+        log_scale, shift = network[1:](network[0](a) + hidden).chunk(2, dim=-1)  # type: ignore[index]
+        return self._bounded(log_scale), shift
+
+    def to_base(self, z: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        kept = self.features // 2
+        log_scale, shift, hidden = self._conditions(c)
+        log_scales = [log_scale]
+        x = torch.addcmul(shift, z, log_scale.exp())
+        for k, rotation in enumerate(self.mixing):  # type: ignore[arg-type]
+            x = x @ rotation
+            a, b = x[:, :kept], x[:, kept:]
+            log_scale, shift = self._couple(k, a, hidden[k])
+            x = torch.cat([a, torch.addcmul(shift, b, log_scale.exp())], dim=-1)
+            log_scales.append(log_scale)
+        return x, torch.cat(log_scales, dim=-1).sum(-1)
+
+    def inverse(self, u: Tensor, c: Tensor) -> Tensor:
+        kept = self.features // 2
+        first_scale, first_shift, hidden = self._conditions(c)
+        x = u
+        for k in reversed(range(self.transforms)):
+            a, b = x[:, :kept], x[:, kept:]
+            log_scale, shift = self._couple(k, a, hidden[k])
+            x = torch.cat([a, (b - shift) * torch.exp(-log_scale)], dim=-1)
+            x = x @ self.mixing[k].T  # type: ignore[index]
+        return (x - first_shift) * torch.exp(-first_scale)
+
+
+class NSF(ConditionalFlow):
+    """Autoregressive neural spline flow of zuko, with its parameters.
+
+    Durkan et al., *Neural Spline Flows*, https://arxiv.org/abs/1906.04032. Evaluating is one pass,
+    inverting D passes a transform.
+
+    Args:
+        features: number of latents D.
+        context: width C of the context; None to be told by :meth:`bind`.
+        hidden_features: hidden units of each transform's network.
+        transforms: number of autoregressive transforms.
+        bins: spline bins K.
+
+    >>> flow = NSF(features=3, context=2, hidden_features=[8, 8], transforms=2)
+    >>> flow(torch.zeros(5, 3), torch.zeros(5, 2)).shape
+    torch.Size([5, 3])
+    """
+
+    def __init__(
+        self,
+        features: int,
+        context: int | None = None,
+        hidden_features: Sequence[int] = (64, 64),
+        transforms: int = 2,
+        bins: int = 8,
+    ) -> None:
+        super().__init__(features)
+        self.hidden_features = tuple(hidden_features)
+        self.transforms = transforms
+        self.bins = bins
+        if context is not None:
+            self.bind(context)
+
+    def _build(self, context: int) -> None:
+        self.nsf = zuko.flows.NSF(
+            features=self.features,
+            context=context,
+            transforms=self.transforms,
+            hidden_features=self.hidden_features,
+            bins=self.bins,
+        )
+
+    def to_base(self, z: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        u, log_det = self.nsf.transform(c).call_and_ladj(z)
+        return u, log_det
+
+    def inverse(self, u: Tensor, c: Tensor) -> Tensor:
+        z: Tensor = self.nsf.transform(c).inv(u)
+        return z
+
+
+def _conditioner(inputs: int, hidden: Sequence[int], outputs: int) -> nn.Sequential:
+    """A multilayer perceptron whose last layer is zero; without inputs, a constant of zeros."""
+    layers: list[nn.Module] = []
+    for width in hidden if inputs else ():
+        layers += [nn.Linear(inputs, width), nn.SiLU()]
+        inputs = width
+    last = nn.Linear(inputs, outputs) if inputs else _Constant(outputs)
+    for parameter in last.parameters():
+        nn.init.zeros_(parameter)
+    return nn.Sequential(*layers, last)
+
+
+class _Constant(nn.Module):
+    """The same trainable row for every example: what a linear map of no inputs is."""
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(outputs))
+
+    def forward(self, c: Tensor) -> Tensor:
+        return self.bias.expand(len(c), -1)
+
+
+def _rotations(number: int, features: int, seed: int) -> Tensor:
+    """Random orthogonal matrices (K, D, D), uniform in the sense of Haar up to signs."""
+    generator = torch.Generator().manual_seed(seed)
+    normal = torch.randn(number, features, features, generator=generator, dtype=torch.float64)
+    rotations: Tensor = torch.linalg.qr(normal).Q
+    return rotations.float()

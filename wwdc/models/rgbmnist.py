@@ -1,0 +1,7 @@
+"""Networks for MNIST in colour (3, 28, 28)."""
+
+__all__ = ["VAE", "CouplingFlow", "Flow"]
+
+from wwdc.models.flows import NSF as Flow
+from wwdc.models.flows import CouplingFlow
+from wwdc.models.vae import VAE

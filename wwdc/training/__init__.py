@@ -1,0 +1,1 @@
+"""Training one point: Lightning modules, losses, schedules and the loop."""
