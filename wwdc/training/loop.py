@@ -1,0 +1,281 @@
+"""Train one point with Lightning. Knows nothing of Ray, sweeps or the product tree."""
+
+__all__ = ["Distributed", "Result", "build_dataset", "build_module", "check_trainer", "train_point"]
+
+import logging
+import math
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.plugins.environments import LightningEnvironment
+
+from wwdc.config import instantiate
+from wwdc.data.latents import latent_cache
+from wwdc.data.modules import ImageDataModule, LatentDataModule
+from wwdc.errors import ConfigError, ProductError
+from wwdc.products import atomic_copy
+from wwdc.training.callbacks import EpochRecorder, Row, best_checkpoint, read_metrics
+from wwdc.training.lightning_loaders import load_vae
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Distributed:
+    """How this process takes part in data-parallel training."""
+
+    strategy: Any
+    plugins: Sequence[Any]
+    rank: int
+    world_size: int
+    prepare: Callable[[pl.Trainer], pl.Trainer]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What training a point came to.
+
+    Attributes:
+        checkpoint: the best checkpoint, in the working folder.
+        metrics: validation metrics of the best epoch and ``test_*`` of its weights.
+        rows: one mapping of metrics an epoch.
+    """
+
+    checkpoint: Path
+    metrics: dict[str, float]
+    rows: list[Row] = field(repr=False)
+
+
+def train_point(
+    config: Mapping[str, Any],
+    *,
+    keep: Path,
+    work: Path,
+    vae_id: str = "",
+    report: Callable[[Row], None] = lambda row: None,
+    distributed: Distributed | None = None,
+) -> Result:
+    """Fit the point *config* describes, from its last checkpoint in *keep* if there is one.
+
+    The same configuration on the same machine and device gives the same metrics to the bit,
+    resumed or not: every random stream derives from the seed and the epoch.
+
+    Args:
+        config: resolved configuration, placeholders filled.
+        keep: folder that survives the process: ``last.ckpt``, ``best.ckpt``, ``metrics.csv``.
+        work: node-local scratch folder.
+        vae_id: identity of the VAE, the key of its cached latents.
+        report: called with a row of metrics after each epoch, on every rank.
+        distributed: the engine's data-parallel setup; one process without it.
+
+    Raises:
+        TrainingError: a metric became NaN or infinite.
+        ConfigError: the tuned metric is never logged.
+        ProductError: the VAE's checkpoint or the resume checkpoint cannot be read.
+    """
+    rank, world_size = (distributed.rank, distributed.world_size) if distributed else (0, 1)
+    _settle_process(config)
+    work.mkdir(parents=True, exist_ok=True)
+    dataset = build_dataset(config)
+    module = build_module(config, dataset)
+    module.seed_streams(int(config.get("seed") or 0), rank)
+    data = _data_module(config, dataset, module, vae_id, rank, world_size)
+    resume = _resume(config, keep, work)
+    epoch = resume.epoch + 1 if resume else 0
+    rows = read_metrics(keep / "metrics.csv", before=epoch)
+    recorder = EpochRecorder(keep, work, report, config["tune"]["metric"], rows)
+    trainer = _trainer(config, work, recorder, distributed)
+    if not (resume and resume.finished):
+        _fit(trainer, module, data, resume)
+    best = best_checkpoint(trainer) or (resume.best if resume else None)
+    if best is None:
+        raise ConfigError(
+            "model_checkpoint: no checkpoint was written. Check its `monitor` and `save_top_k`."
+        )
+    _load_weights(module, best)
+    tested = trainer.test(module, datamodule=data, verbose=False)[0]
+    return Result(best, _summary(config, rows, tested), rows)
+
+
+def build_dataset(config: Mapping[str, Any]) -> Any:
+    """The dataset ``data.x_ds`` names."""
+    return instantiate(config["data"]["x_ds"], allow=_allowed(config))
+
+
+def build_module(config: Mapping[str, Any], dataset: Any) -> Any:
+    """The Lightning module of a point: seeded weights, context set, frozen VAE loaded.
+
+    Raises:
+        ConfigError: the flow's context does not match the kept variables, or no VAE is named.
+        ProductError: the VAE's checkpoint is missing, truncated or of another shape.
+    """
+    node = dict(config["lightning_loader"])
+    is_flow = isinstance(node.get("flow"), Mapping)
+    if is_flow:
+        node["flow"] = {**node["flow"], "context": dataset.kept.width}
+        if not node.get("vae_ckpt_path"):
+            raise ConfigError(
+                "model.yaml: lightning_loader.vae_ckpt_path is empty. Give a checkpoint, or "
+                "${product:DATA_NAME/EXPERIMENT} for the best one of an experiment."
+            )
+    pl.seed_everything(int(config.get("seed") or 0), workers=True, verbose=False)
+    module = instantiate(node, allow=_allowed(config))
+    if is_flow:
+        load_vae(Path(node["vae_ckpt_path"]), module.vae)
+    return module
+
+
+def _allowed(config: Mapping[str, Any]) -> list[str]:
+    return list(config["meta"].get("allow_targets") or [])
+
+
+def _settle_process(config: Mapping[str, Any]) -> None:
+    """Make a process that may have trained other points behave like a new one."""
+    for name in [name for name in os.environ if name.startswith("SLURM_")]:
+        del os.environ[name]  # Lightning would take ranks and requeueing from them
+    torch.set_num_threads(max(1, int(config["tune"]["resources"].get("cpu") or 1)))
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _data_module(
+    config: Mapping[str, Any], dataset: Any, module: Any, vae_id: str, rank: int, world_size: int
+) -> pl.LightningDataModule:
+    loader, seed = config["data"]["loader"], int(config.get("seed") or 0)
+    if module.stage == "vae":
+        return ImageDataModule(dataset, loader, seed, rank=rank, world=world_size)
+    root = Path(config["paths"]["data_dir"]) / config["meta"]["data_name"] / "latents"
+    latents = {
+        split: latent_cache(root, module.vae, vae_id, dataset, split) for split in SPLITS
+    }
+    context = dataset.context("train")
+    module.set_context(context.shape[1], context.mean(axis=0), context.std(axis=0))
+    return LatentDataModule(dataset, latents, loader, seed, rank=rank, world=world_size)
+
+
+def check_trainer(config: Mapping[str, Any]) -> None:
+    """Build the point's trainer and callbacks and throw them away.
+
+    Raises:
+        TypeError: an argument that Lightning does not know.
+    """
+    work = Path(tempfile.gettempdir())
+    _trainer(config, work, EpochRecorder(work, work, lambda row: None, None, []), None)
+
+
+def _trainer(
+    config: Mapping[str, Any], work: Path, recorder: EpochRecorder, distributed: Distributed | None
+) -> pl.Trainer:
+    node = {key: value for key, value in config["trainer"].items() if key != "_target_"}
+    callbacks = [_callback(item, config, work) for item in node.pop("callbacks", None) or []]
+    loggers = [instantiate(item, allow=_allowed(config)) for item in node.pop("logger", None) or []]
+    engine: dict[str, Any] = {"plugins": [LightningEnvironment()]}
+    if distributed:
+        engine = {"plugins": list(distributed.plugins), "strategy": distributed.strategy}
+        node.pop("strategy", None)
+        node["devices"] = "auto" if node.get("accelerator") != "cpu" else 1
+    settings = {
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "num_sanity_val_steps": 0,
+    }
+    trainer = pl.Trainer(
+        **(settings | node | engine),
+        logger=loggers or False,
+        callbacks=[*callbacks, recorder],
+        default_root_dir=work,
+        use_distributed_sampler=False,
+    )
+    return distributed.prepare(trainer) if distributed else trainer
+
+
+def _callback(node: Mapping[str, Any], config: Mapping[str, Any], work: Path) -> Any:
+    if "dirpath" in node:
+        node = {**node, "dirpath": str(work / "best")}
+    return instantiate(node, allow=_allowed(config))
+
+
+def _fit(
+    trainer: pl.Trainer, module: Any, data: pl.LightningDataModule, resume: "_Resume | None"
+) -> None:
+    if resume is None:
+        trainer.fit(module, datamodule=data)
+    else:
+        trainer.fit(module, datamodule=data, ckpt_path=resume.path, weights_only=True)
+
+
+@dataclass(frozen=True)
+class _Resume:
+    path: Path
+    epoch: int
+    finished: bool
+    best: Path | None
+
+
+def _resume(config: Mapping[str, Any], keep: Path, work: Path) -> _Resume | None:
+    """Where to go on: the point's own last checkpoint, else ``trainer_ckpt_path``."""
+    own, given = keep / "last.ckpt", config.get("trainer_ckpt_path")
+    source = own if own.is_file() else Path(given) if given else None
+    if source is None:
+        return None
+    state = _read_checkpoint(source)
+    best = None
+    if source == own and (keep / "best.ckpt").is_file():
+        best = work / "best" / "best.ckpt"
+        atomic_copy(keep / "best.ckpt", best)
+    stopped = False
+    for name, callback in state.get("callbacks", {}).items():
+        if name.startswith("ModelCheckpoint"):
+            _relocate(callback, best, work)
+        if name.startswith("EarlyStopping"):
+            stopped |= callback["wait_count"] >= callback["patience"]
+    path = work / "resume.ckpt"
+    torch.save(state, path)
+    max_epochs = config["trainer"].get("max_epochs") or math.inf
+    finished = best is not None and (stopped or state["epoch"] + 1 >= max_epochs)
+    return _Resume(path, int(state["epoch"]), finished, best)
+
+
+def _relocate(callback: dict[str, Any], best: Path | None, work: Path) -> None:
+    """Point a ModelCheckpoint's state at this run's copy of the best checkpoint."""
+    text = str(best) if best else ""
+    score = callback["best_model_score"]
+    callback["dirpath"] = str(work / "best")
+    callback["best_model_path"] = callback["kth_best_model_path"] = text
+    callback["best_k_models"] = {text: score} if best else {}
+    callback["last_model_path"] = ""
+
+
+def _read_checkpoint(path: Path) -> dict[str, Any]:
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, ImportError) as error:
+        raise ProductError(f"{path}: not a checkpoint that can be read ({error}).") from error
+    return state
+
+
+def _load_weights(module: Any, path: Path) -> None:
+    state = _read_checkpoint(path)
+    module.on_load_checkpoint(state)
+    module.load_state_dict(state["state_dict"], strict=True)
+
+
+def _summary(
+    config: Mapping[str, Any], rows: list[Row], tested: Mapping[str, float]
+) -> dict[str, float]:
+    node = config.get("model_checkpoint") or {}
+    monitor, mode = node.get("monitor") or "val_loss", node.get("mode") or "min"
+    scored = [row for row in rows if monitor in row]
+    best = (min if mode == "min" else max)(scored, key=lambda row: row[monitor]) if scored else {}
+    return {
+        **{name: value for name, value in best.items() if name != "epoch"},
+        **({"best_epoch": best["epoch"]} if best else {}),
+        **({"epochs": len(rows)} if rows else {}),
+        **{name: float(value) for name, value in tested.items()},
+    }

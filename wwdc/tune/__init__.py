@@ -1,0 +1,1 @@
+"""Sweeps: axes, points, the plan, and the run on Ray Tune."""

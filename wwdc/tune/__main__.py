@@ -1,0 +1,114 @@
+"""Train every point of an experiment that is not trained yet."""
+
+__all__ = ["main"]
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from wwdc.config import load
+from wwdc.products import Tree
+from wwdc.terminal import EXIT_INTERRUPTED, EXIT_STOPPED, notice, run_cli
+from wwdc.tune.points import Plan, make_plan
+from wwdc.tune.progress import plan_table
+from wwdc.tune.sweep import run_sweep
+
+EPILOG = """\
+examples:
+  python -m wwdc.tune experiments/digits_flow --dry-run
+  python -m wwdc.tune experiments/digits_flow
+  python -m wwdc.tune experiments/digits_flow lightning_loader.lr=1e-3,2e-3 +seed=7
+
+exit codes: 0 all points done, 1 some failed, 2 a mistake (nothing started),
+3 stopped by a signal or the time budget (resumable), 130 interrupted (resumable)
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command's entry point; returns its exit code."""
+    options = _parser().parse_intermixed_args(argv)
+    return run_cli(lambda: _run(options))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m wwdc.tune",
+        description=__doc__,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("experiment", type=Path, help="path of the experiment folder")
+    parser.add_argument("overrides", nargs="*", help="key=value, +key=value, ~key, group=choice")
+    parser.add_argument("--dry-run", action="store_true", help="print the plan, start nothing")
+    parser.add_argument("--json", action="store_true", help="print the plan as one JSON document")
+    parser.add_argument("--fresh", action="store_true", help="train finished points again")
+    parser.add_argument("--trust", action="store_true", help="run Python of the experiment folder")
+    return parser
+
+
+def _run(options: argparse.Namespace) -> int:
+    composed = load(options.experiment, options.overrides, trust=options.trust)
+    tree = Tree(composed.data_root, composed.meta.data_name, composed.meta.experiment_name)
+    plan = make_plan(composed, tree, fresh=options.fresh)
+    for text in plan.notices:
+        notice(text)
+    screen = Console(stderr=options.json, highlight=False)
+    if options.dry_run:
+        _show_dry(plan, options, screen)
+        return 0
+    left = len(plan.left)
+    if left or plan.counts["blocked"] or plan.counts["running"]:
+        screen.print(f"{plan.experiment}: {left} of {len(plan.points)} points to train")
+    plan, code = run_sweep(composed, tree, plan, fresh=options.fresh, console=screen)
+    if options.json:
+        _print_json(plan)
+    _show_end(plan, tree, options, code, screen, trained=left > 0)
+    return code
+
+
+def _show_dry(plan: Plan, options: argparse.Namespace, screen: Console) -> None:
+    if options.json:
+        _print_json(plan)
+        return
+    screen.print(plan_table(plan))
+    blocked = [point for point in plan.points if point.status == "blocked"]
+    if blocked:
+        screen.print(f"blocked: {blocked[0].detail}", markup=False, soft_wrap=True)
+    counts = ", ".join(f"{count} {status}" for status, count in sorted(plan.counts.items()))
+    screen.print(f"{counts}. Nothing was started.")
+
+
+def _show_end(
+    plan: Plan, tree: Tree, options: argparse.Namespace, code: int, screen: Console, trained: bool
+) -> None:
+    counts = plan.counts
+    finished = counts["done"] + counts["stopped"]
+    folder = options.experiment
+    if not trained and code == 0:
+        screen.print(f"All {finished} points are done; nothing to train.")
+    else:
+        screen.print(f"{finished} of {len(plan.points)} points done.")
+    for point in plan.points:
+        if point.status == "failed":
+            screen.print(
+                f"failed: #{point.job_num} {point.label}: see {point.detail}",
+                markup=False,
+                soft_wrap=True,
+            )
+    screen.print(f"Products: {tree.path}", markup=False, soft_wrap=True)
+    if code in (EXIT_STOPPED, EXIT_INTERRUPTED):
+        screen.print(f"Stopped. The same command goes on: python -m wwdc.tune {folder}")
+    else:
+        screen.print(f"Next: python -m wwdc.products ls {folder}", markup=False, soft_wrap=True)
+
+
+def _print_json(plan: Plan) -> None:
+    sys.stdout.write(json.dumps(plan.as_json(), indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
