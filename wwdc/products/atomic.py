@@ -1,12 +1,12 @@
 """Files that are either whole or not there, whenever the power goes."""
 
 __all__ = [
-    "TEMPORARY",
     "atomic_copy",
     "atomic_write",
     "beside",
     "copy_into",
     "exclusive_write",
+    "is_temporary",
     "sha256",
     "sync_directory",
     "write_into",
@@ -16,6 +16,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,9 +25,7 @@ from filelock import FileLock
 
 from wwdc.errors import ProductError
 
-TEMPORARY = ".*.tmp"
-"""What a file that is still being written is called."""
-
+_TEMPORARY = re.compile(r"\..+\.\d+-[0-9a-f]{8}\.tmp")
 _CHUNK = 1 << 20
 _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 _NO_DIRECTORY_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EACCES}
@@ -72,6 +71,15 @@ def sha256(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise ProductError(f"cannot read {path}: {error.strerror}.") from error
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file's name is one that `beside` gives.
+
+    >>> is_temporary(".5240735_2.ckpt.4711-0a1b2c3d.tmp"), is_temporary("notes.tmp")
+    (True, False)
+    """
+    return _TEMPORARY.fullmatch(name) is not None
 
 
 @contextlib.contextmanager

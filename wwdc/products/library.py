@@ -1,0 +1,111 @@
+"""Finding what a product builds on anywhere under DATA_ROOT, by content."""
+
+__all__ = ["Library"]
+
+import functools
+from pathlib import Path
+
+from wwdc.errors import ProductError
+from wwdc.products.atomic import sha256
+from wwdc.products.info import Info, Parent, read_info
+from wwdc.products.tree import Product, artefact_of
+
+Fault = tuple[str, bool]
+
+_OPTIONAL = {"data", "resume"}
+"""Parents a product can be used without: data is drawn again from its fingerprint."""
+
+
+class Library:
+    """All products under a DATA_ROOT, of every experiment, each file read at most once.
+
+    Lineage is by SHA-256 and point, never by path, so a tree that was moved still verifies.
+    """
+
+    def __init__(self, data_root: Path) -> None:
+        self.data_root = data_root
+        self._digests: dict[Path, str] = {}
+        self._open: set[str | None] = set()
+
+    def digest(self, path: Path) -> str:
+        """SHA-256 of a file."""
+        if path not in self._digests:
+            self._digests[path] = sha256(path)
+        return self._digests[path]
+
+    def faults(self, info: Info) -> list[Fault]:
+        """What is wrong with what *info* builds on, all the way down: message, is it broken."""
+        if info.sha256 in self._open:  # a tree made by hand may run in a circle
+            return [("builds on itself", True)]
+        self._open.add(info.sha256)
+        found: list[Fault] = []
+        for name, parent in info.parents.items():
+            if parent.fingerprint:
+                found += self._data_faults(name, parent.fingerprint)
+            else:
+                found += self._product_faults(name, parent, info)
+        self._open.discard(info.sha256)
+        return found
+
+    def _data_faults(self, name: str, fingerprint: str) -> list[Fault]:
+        if any(self.data_root.glob(f"*/catalogue/{fingerprint}.parquet")):
+            return []
+        return [
+            (
+                f"its {name} catalogue {fingerprint} is not under {self.data_root}; "
+                "python -m wwdc.prepare writes it again",
+                name not in _OPTIONAL,
+            )
+        ]
+
+    def _product_faults(self, name: str, parent: Parent, info: Info) -> list[Fault]:
+        product = self._find(parent)
+        if product is None:
+            return self._recorded_faults(name, parent, info)
+        try:
+            intact = self.digest(product.path) == product.info.sha256
+        except ProductError as error:
+            return [(f"builds on a {name} that cannot be read: {error}", True)]
+        if not intact:
+            return [
+                (
+                    f"builds on the {name} {product.path}, which is broken: its SHA-256 is not "
+                    "the one in its info file",
+                    True,
+                )
+            ]
+        return self.faults(product.info)
+
+    def _recorded_faults(self, name: str, parent: Parent, info: Info) -> list[Fault]:
+        """A checkpoint outside DATA_ROOT has no info file: look where it lay, by content."""
+        path = Path(info.vae_fp) if name == "vae" and info.vae_fp else None
+        if parent.sha256 and path and path.is_file() and self.digest(path) == parent.sha256:
+            return []
+        identity = f"SHA-256 {parent.sha256[:12]}…" if parent.sha256 else f"point {parent.point_id}"
+        return [
+            (
+                f"builds on a {name} ({identity}) that is not under {self.data_root}",
+                name not in _OPTIONAL,
+            )
+        ]
+
+    def _find(self, parent: Parent) -> Product | None:
+        for product in self._products:
+            if parent.sha256 and product.info.sha256 == parent.sha256:
+                return product
+            if not parent.sha256 and product.info.point_id == parent.point_id:
+                return product
+        return None
+
+    @functools.cached_property
+    def _products(self) -> list[Product]:
+        found = []
+        for path in sorted(self.data_root.glob("*/*/ckpts/*_info.yaml")):
+            artefact = artefact_of(path)
+            if artefact is None:
+                continue
+            try:
+                found.append(Product(artefact, read_info(path)))
+            except (ProductError, FileNotFoundError):
+                continue  # verifying that experiment says what is wrong with it
+        return found

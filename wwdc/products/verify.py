@@ -1,0 +1,121 @@
+"""Is every product in a tree what its info file says, does it load, is what it builds on there?"""
+
+__all__ = ["Problem", "verify"]
+
+import pickle
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from wwdc.errors import ProductError
+from wwdc.products.gc import orphans, temporaries
+from wwdc.products.info import Info, read_info
+from wwdc.products.library import Library
+from wwdc.products.tree import Tree, artefact_of
+
+_UNLOADABLE = (
+    AttributeError,
+    EOFError,
+    ImportError,
+    KeyError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    pickle.UnpicklingError,
+)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something about a file: broken, or only worth knowing."""
+
+    path: Path
+    message: str
+    broken: bool = True
+
+
+def verify(tree: Tree) -> list[Problem]:
+    """Check every product's size, hash, schema, contents and lineage.
+
+    Problems that are not `broken` are mentioned only: leftovers that `gc` removes, several
+    products of one point, a dataset whose catalogue can be written again. A tree that is empty
+    or not there has no problems.
+    """
+    library = Library(tree.data_root)
+    problems: list[Problem] = []
+    infos: dict[Path, Info] = {}
+    for path in tree.info_files():
+        try:
+            infos[path] = read_info(path)
+        except FileNotFoundError:  # removed while we looked
+            continue
+        except ProductError as error:
+            problems.append(Problem(path, str(error).removeprefix(f"{path}: ")))
+    for path, info in infos.items():
+        problems += _check(path, info, library)
+    return [*problems, *_doubles(tree, infos), *_leftovers(tree)]
+
+
+def _check(path: Path, info: Info, library: Library) -> Iterator[Problem]:
+    artefact = artefact_of(path)
+    if artefact is None:
+        yield Problem(path, "the file it describes is gone")
+        return
+    size = artefact.stat().st_size
+    if size != info.bytes:
+        yield Problem(artefact, f"{size} bytes, its info file says {info.bytes}")
+    elif fault := _fault(artefact, info, library):
+        yield Problem(artefact, fault)
+    if artefact.suffix == ".ckpt" and artefact.stem != info.job:
+        yield Problem(artefact, f"was published as {info.job}.ckpt", broken=False)
+    for message, broken in library.faults(info):
+        yield Problem(artefact, message, broken)
+
+
+def _fault(artefact: Path, info: Info, library: Library) -> str | None:
+    try:
+        if library.digest(artefact) != info.sha256:
+            return "SHA-256 differs from the one in its info file"
+    except ProductError as error:
+        return str(error)
+    return _ckpt_fault(artefact) if artefact.suffix == ".ckpt" else _parquet_fault(artefact)
+
+
+def _ckpt_fault(path: Path) -> str | None:
+    import torch
+
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except _UNLOADABLE as error:
+        return f"does not load with weights_only=True: {str(error).splitlines()[0]}"
+    if not isinstance(content, dict) or "state_dict" not in content:
+        return "is not a Lightning checkpoint: it has no state_dict"
+    return None
+
+
+def _parquet_fault(path: Path) -> str | None:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        pyarrow.parquet.read_table(path)
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        return f"is not Parquet: {str(error).splitlines()[0]}"
+    return None
+
+
+def _doubles(tree: Tree, infos: dict[Path, Info]) -> Iterator[Problem]:
+    points = Counter(info.point_id for path, info in infos.items() if path.parent == tree.ckpts)
+    for point_id, count in sorted(points.items()):
+        if count > 1:
+            message = f"point {point_id} has {count} products, the newest counts"
+            yield Problem(tree.ckpts, message, broken=False)
+
+
+def _leftovers(tree: Tree) -> Iterator[Problem]:
+    for path in temporaries(tree):
+        yield Problem(path, "half-written file of a run that died, or is running", broken=False)
+    for path in orphans(tree):
+        yield Problem(path, "has no info file: not a product", broken=False)
