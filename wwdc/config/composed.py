@@ -1,0 +1,167 @@
+"""A composed experiment: one tree of values, resolved anew for every point."""
+
+__all__ = ["Composed", "resolved"]
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from omegaconf import OmegaConf
+from omegaconf.errors import (
+    InterpolationKeyError,
+    InterpolationResolutionError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+)
+
+from wwdc.config.numbers import check_numbers
+from wwdc.config.overrides import ParsedAxis
+from wwdc.config.placeholders import ROOT, blank, fill_products
+from wwdc.config.schema import Meta, SweepEntry, TuneConfig
+from wwdc.config.tree import ABSENT, dotted_keys, get, put
+from wwdc.errors import ConfigError, closest
+
+Origin = Callable[[str], str]
+
+OmegaConf.register_new_resolver("product", lambda name: f"@PRODUCT:{name}@", replace=True)
+
+
+@dataclass
+class Composed:
+    """An experiment folder with its overrides, composed once.
+
+    Attributes:
+        folder: the experiment folder.
+        data_root: ``$DATA_ROOT`` (or ``./data``), absolute.
+        notices: what the user should be told once.
+        sweeps: the entries of sweeps.yaml by name.
+        seeds: the replicates of every point, or None.
+        sweeper: the axes of ``hydra.sweeper.params``, or None when there are none.
+        swept_overrides: command-line overrides with several values.
+        fixed_overrides: command-line overrides with one value; they replace an axis on their key.
+        allow: names that ``instantiate`` accepts beyond its own list.
+        job: ``{job_id}_{job_num}`` when ``hydra.job.id=…`` was given.
+        raw: the tree, interpolations not yet resolved.
+    """
+
+    folder: Path
+    data_root: Path
+    stage: Literal["train", "embed"]
+    meta: Meta
+    tune: TuneConfig
+    raw: dict[str, Any]
+    origin: Origin
+    notices: list[str] = field(default_factory=list)
+    sweeps: dict[str, SweepEntry] = field(default_factory=dict)
+    seeds: list[int] | None = None
+    sweeper: list[ParsedAxis] | None = None
+    swept_overrides: list[ParsedAxis] = field(default_factory=list)
+    fixed_overrides: dict[str, Any] = field(default_factory=dict)
+    allow: tuple[str, ...] = ()
+    job: str | None = None
+    _products: dict[str, str | None] = field(default_factory=dict, repr=False)
+
+    def find_key(self, param: str, *, where: str | None = None) -> str:
+        """The dotted key that *param* means: as written, else under ``data.``."""
+        return find_key(self.raw, param, where=where)
+
+    def resolve(self, overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The configuration of one point, as plain data.
+
+        The dotted keys of *overrides* are set and interpolations resolved. The placeholders for
+        the job and the data root stay in: `fill` replaces them.
+        """
+        tree = copy.deepcopy(self.raw)
+        changed = overrides or {}
+        for key, value in changed.items():
+            set_key(tree, canonical(key), value, where="sweep")
+        config = resolved(tree, self._origin_with(changed))
+        check_numbers(config, self._origin_with(changed))
+        filled: dict[str, Any] = fill_products(config, self._product)
+        return filled
+
+    def _origin_with(self, overrides: Mapping[str, Any]) -> Origin:
+        def origin(key: str) -> str:
+            swept = any(key == name or key.startswith(f"{name}.") for name in overrides)
+            return "sweep" if swept else self.origin(key)
+
+        return origin
+
+    def _product(self, name: str) -> str | None:
+        if name not in self._products:
+            self._products[name] = _best_checkpoint(self.data_root, name)
+        return self._products[name]
+
+
+def canonical(key: str) -> str:
+    """``paths.vae_ckpt_dir`` is another name of ``paths.vae_ckpt_path``."""
+    return "paths.vae_ckpt_path" if key == "paths.vae_ckpt_dir" else key
+
+
+def find_key(tree: dict[str, Any], param: str, *, where: str | None = None) -> str:
+    """The dotted key of *tree* that *param* means: as written, else under ``data.``."""
+    for key in (param, f"data.{param}"):
+        if get(tree, key) is not ABSENT:
+            return canonical(key)
+    place = f"{where}: " if where else ""
+    keys = list(dotted_keys(tree))
+    short = [key.removeprefix("data.") for key in keys if key.startswith("data.")]
+    guess = closest(param, [*keys, *short])
+    raise ConfigError(f"{place}there is no key {param!r} in this experiment.{guess}")
+
+
+def set_key(tree: dict[str, Any], key: str, value: Any, *, where: str) -> None:
+    """Set dotted *key*; what stands in the way is named."""
+    value = blank(value) if isinstance(value, str) else copy.deepcopy(value)
+    try:
+        put(tree, key, value)
+    except KeyError:
+        parent = key.rpartition(".")[0]
+        while get(tree, parent) is ABSENT:
+            parent = parent.rpartition(".")[0]
+        raise ConfigError(
+            f"{where}: {key} cannot be set: {parent} is {get(tree, parent)!r}, which has no keys"
+        ) from None
+
+
+def resolved(tree: dict[str, Any], origin: Origin) -> dict[str, Any]:
+    """Resolve every interpolation of *tree*."""
+    try:
+        config = OmegaConf.to_container(OmegaConf.create(tree), resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(_interpolation_message(error, tree, origin)) from None
+    except RecursionError:
+        raise ConfigError("train.yaml: some values refer to each other in a circle") from None
+    plain: dict[str, Any] = config  # type: ignore[assignment]
+    return plain
+
+
+def _interpolation_message(error: OmegaConfBaseException, tree: Any, origin: Origin) -> str:
+    key = error.full_key or ""
+    name = key.replace("[", ".").replace("]", "")
+    place = f"{origin(name)}: {key}" if key else "train.yaml"
+    reason = (error.msg or str(error)).splitlines()[0]
+    written = get(tree, name)
+    shown = f" in {written!r}" if isinstance(written, str) else ""
+    if isinstance(error, MissingMandatoryValue):
+        return f"{place}: this key needs a value"
+    if isinstance(error, InterpolationKeyError):
+        wanted = reason.split("'")[1] if "'" in reason else ""
+        guess = closest(wanted, dotted_keys(tree))
+        return f"{place}: there is no key {wanted!r}, which is asked for{shown}.{guess}"
+    if isinstance(error, InterpolationResolutionError):
+        reason = reason.partition("raised while resolving interpolation: ")[2] or reason
+    return f"{place}: {reason}{shown}"
+
+
+def _best_checkpoint(data_root: Path, name: str) -> str | None:
+    from wwdc.products import best  # reads the product tree only when a product is asked for
+
+    product = best(data_root, name)
+    if product is None:
+        return None
+    path = Path(product.path)
+    inside = path.is_relative_to(data_root)
+    return f"{ROOT}/{path.relative_to(data_root).as_posix()}" if inside else str(path)

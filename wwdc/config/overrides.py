@@ -1,0 +1,175 @@
+"""Command-line overrides and sweep lines, read with Hydra's own grammar."""
+
+__all__ = ["SPACES", "Override", "ParsedAxis", "hydra_text", "parse_axis", "parse_override"]
+
+import re
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override as HydraOverride
+from hydra.core.override_parser.types import OverrideType, Quote, QuotedString
+from hydra.errors import HydraException
+
+from wwdc.errors import ConfigError, closest
+
+SPACES = (
+    "choice",
+    "grid",
+    "interval",
+    "loguniform",
+    "lograndint",
+    "qloguniform",
+    "qrandint",
+    "quniform",
+    "randint",
+    "randn",
+    "uniform",
+)
+"""Functions that name a searched domain: Ray Tune's, and Hydra's ``interval``."""
+
+_HYDRA_FUNCTIONS = ("choice", "range", "interval", "tag", "shuffle", "sort", "glob")
+_CASTS = ("int", "float", "str", "bool", "json_str", "extend_list")
+_SPACE = re.compile(r"\s*(" + "|".join(name for name in SPACES if name != "choice") + r")\s*\(")
+_CALL = re.compile(r"\s*([A-Za-z_]\w*)\s*\(")
+_LINE = re.compile(r"(\+{0,2}|~)([^=]+?)\s*=(.*)", re.DOTALL)
+_ID_KEY = re.compile(r"(?:^|[._])id$")
+_DIGITS = re.compile(r"\d[\d_]*")
+
+_parser = OverridesParser.create()
+
+
+@dataclass(frozen=True)
+class ParsedAxis:
+    """One swept parameter: its listed *values*, or the text of the *space* to search."""
+
+    key: str
+    values: list[Any] | None
+    space: str | None
+    where: str
+
+
+@dataclass(frozen=True)
+class Override:
+    """One command-line override.
+
+    *action* is what its prefix says: change an existing key, add (``+``, ``++``), delete (``~``).
+    Exactly one of *values* (several), *space* and *value* is meant, told by *swept*.
+    """
+
+    text: str
+    action: Literal["change", "add", "delete"]
+    key: str
+    package: str | None = None
+    value: Any = None
+    values: list[Any] | None = None
+    space: str | None = None
+
+    @property
+    def swept(self) -> bool:
+        return self.values is not None or self.space is not None
+
+
+def parse_override(text: str) -> Override:
+    """Read ``key=value``, ``+key=value``, ``~key``, ``key=a,b`` or ``key=loguniform(1e-5, 1e-2)``.
+
+    >>> parse_override("hydra.job.id=5240735_2").value
+    '5240735_2'
+    >>> parse_override("lightning_loader.lr=1e-3,1e-4").values
+    [0.001, 0.0001]
+    """
+    where = f"override {text!r}"
+    line = _LINE.fullmatch(text.strip())
+    if line is None and not text.startswith("~"):
+        raise ConfigError(f"{where}: expected key=value, such as lightning_loader.lr=1e-3")
+    if line and _SPACE.match(line[3]):
+        action: Literal["change", "add"] = "add" if line[1] else "change"
+        return Override(text, action, line[2], space=line[3].strip())
+    if line and _ID_KEY.search(line[2]) and _DIGITS.fullmatch(line[3].strip()):
+        text = f"{line[1]}{line[2]}={hydra_text(line[3].strip())}"
+    parsed = _parse(text, where)
+    values, space = _sweep_of(parsed, where)
+    swept = values is not None or space is not None
+    return Override(
+        text,
+        _ACTIONS[parsed.type],
+        parsed.key_or_group,
+        parsed.package,
+        None if swept else parsed.value(),
+        values,
+        space,
+    )
+
+
+def parse_axis(key: str, text: Any, *, where: str) -> ParsedAxis:
+    """Read one line of ``hydra.sweeper.params``; a single value is an axis of one."""
+    name = key.lstrip("+").strip()
+    if not isinstance(text, str):
+        return ParsedAxis(name, [text], None, where)
+    if _SPACE.match(text):
+        return ParsedAxis(name, None, text.strip(), where)
+    parsed = _parse(f"{name}={text}", where)
+    values, space = _sweep_of(parsed, where)
+    if values is None and space is None:
+        values = [parsed.value()]
+    return ParsedAxis(name, values, space, where)
+
+
+def hydra_text(value: Any) -> str:
+    """Write *value* so that Hydra's grammar reads it back unchanged.
+
+    >>> hydra_text(["b", 1, None, {"on": True}])
+    "['b',1,null,{on:true}]"
+    """
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return str(value).lower()
+        case str():
+            return QuotedString(value, Quote.single).with_quotes()
+        case list():
+            return f"[{','.join(map(hydra_text, value))}]"
+        case dict():
+            return f"{{{','.join(f'{key}:{hydra_text(item)}' for key, item in value.items())}}}"
+    return repr(value)
+
+
+_ACTIONS: dict[OverrideType, Literal["change", "add", "delete"]] = {
+    OverrideType.CHANGE: "change",
+    OverrideType.ADD: "add",
+    OverrideType.FORCE_ADD: "add",
+    OverrideType.DEL: "delete",
+}
+
+
+def _parse(text: str, where: str) -> HydraOverride:
+    try:
+        return _parser.parse_override(text)
+    except (HydraException, ValueError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        call = _CALL.match(text.partition("=")[2])
+        hint = ""
+        if call and "Unknown function" in reason:
+            known = sorted({*SPACES, *_HYDRA_FUNCTIONS, *_CASTS})
+            hint = f"{closest(call[1], known)} Known functions: {', '.join(known)}."
+        raise ConfigError(f"{where}: {reason}.{hint}") from None
+
+
+def _sweep_of(parsed: HydraOverride, where: str) -> tuple[list[Any] | None, str | None]:
+    """The listed values, or the text of the space, of an override that has several."""
+    if not parsed.is_sweep_override():
+        return None, None
+    if parsed.is_interval_sweep():
+        return None, str(parsed.input_line).partition("=")[2].strip()
+    sweep = parsed.value()
+    if not hasattr(sweep, "tags"):
+        raise ConfigError(f"{where}: glob() picks configuration files and cannot be swept here")
+    # A shuffled list is read in its written order: the same line plans the same points.
+    try:
+        listed = sweep.list if hasattr(sweep, "list") else list(sweep.range())
+    except (HydraException, ValueError) as error:
+        raise ConfigError(f"{where}: {str(error).splitlines()[0]}") from None
+    if not listed:
+        raise ConfigError(f"{where}: this range is empty")
+    return [HydraOverride._convert_value(value) for value in listed], None
