@@ -108,13 +108,9 @@ def _rewrite_text(raw: dict[str, Any], hydra: Mapping[str, Any], origin: Origin)
 def _alias_vae(raw: dict[str, Any], given: Mapping[str, Any], origin: Origin) -> None:
     """``paths.vae_ckpt_dir`` and ``paths.vae_ckpt_path`` are one key."""
     paths = raw["paths"]
-    aliases = ("${paths.vae_ckpt_path}", "${paths.vae_ckpt_dir}")
-    aliases += ("${.vae_ckpt_path}", "${.vae_ckpt_dir}")
-    written = {
-        name: paths.get(name)
-        for name in ("vae_ckpt_path", "vae_ckpt_dir")
-        if paths.get(name) not in (None, *aliases)
-    }
+    names = ("vae_ckpt_path", "vae_ckpt_dir")
+    aliases = [f"${{{prefix}{name}}}" for prefix in ("paths.", ".") for name in names]
+    written = {name: paths.get(name) for name in names if paths.get(name) not in (None, *aliases)}
     if len(set(map(str, written.values()))) == 2 and "paths.vae_ckpt_path" not in given:
         raise ConfigError(
             f"{origin('paths.vae_ckpt_dir')}: paths.vae_ckpt_dir and paths.vae_ckpt_path are two "

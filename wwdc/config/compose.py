@@ -61,6 +61,11 @@ def load(
     plain = resolved(raw, origin)
     entries = read_sweeps(plain, raw, origin)
     meta = validate(Meta, plain["meta"], file=origin("meta"), key="meta")
+    allow = (*meta.allow_targets, *(_trusted_modules(folder) if trust else ()))
+    if meta.allow_targets:
+        names = ", ".join(meta.allow_targets)
+        notices.append(f"{origin('meta.allow_targets')}: allow_targets lets {names} be built")
+    raw["meta"]["allow_targets"] = list(allow)
     job = next((str(o.value) for o in parsed if o.key == "hydra.job.id"), None)
     return Composed(
         folder=folder,
@@ -76,7 +81,7 @@ def load(
         sweeper=read_sweeper(raw, hydra, entries, file=origin("hydra.sweeper.params")),
         swept_overrides=swept,
         fixed_overrides=fixed,
-        allow=(*meta.allow_targets, *(_trusted_modules(folder) if trust else ())),
+        allow=allow,
         job=job,
     )
 

@@ -3,6 +3,7 @@
 __all__ = ["Composed", "resolved"]
 
 import copy
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,10 +21,13 @@ from wwdc.config.numbers import check_numbers
 from wwdc.config.overrides import ParsedAxis
 from wwdc.config.placeholders import ROOT, blank, fill_products
 from wwdc.config.schema import Meta, SweepEntry, TuneConfig
-from wwdc.config.tree import ABSENT, dotted_keys, get, put
+from wwdc.config.tree import ABSENT, dotted_keys, get, put, texts
 from wwdc.errors import ConfigError, closest
 
 Origin = Callable[[str], str]
+
+_INNERMOST = re.compile(r"\$\{([^{}]*)\}")
+_DYNAMIC = "\0"
 
 OmegaConf.register_new_resolver("product", lambda name: f"@PRODUCT:{name}@", replace=True)
 
@@ -62,6 +66,8 @@ class Composed:
     allow: tuple[str, ...] = ()
     job: str | None = None
     _products: dict[str, str | None] = field(default_factory=dict, repr=False)
+    _resolved: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
+    _read_keys: set[str] | None = field(default=None, repr=False)
 
     def find_key(self, param: str, *, where: str | None = None) -> str:
         """The dotted key that *param* means: as written, else under ``data.``."""
@@ -73,14 +79,36 @@ class Composed:
         The dotted keys of *overrides* are set and interpolations resolved. The placeholders for
         the job and the data root stay in: `fill` replaces them.
         """
-        tree = copy.deepcopy(self.raw)
-        changed = overrides or {}
+        changed = {canonical(key): value for key, value in (overrides or {}).items()}
+        spreading = {key: value for key, value in changed.items() if self._spreads(key, value)}
+        config = copy.deepcopy(self._resolved_with(spreading))
         for key, value in changed.items():
-            set_key(tree, canonical(key), value, where="sweep")
-        config = resolved(tree, self._origin_with(changed))
+            if key not in spreading:
+                set_key(config, key, value, where="sweep")
         check_numbers(config, self._origin_with(changed))
-        filled: dict[str, Any] = fill_products(config, self._product)
-        return filled
+        return config
+
+    def _resolved_with(self, overrides: Mapping[str, Any]) -> dict[str, Any]:
+        """The resolved tree, kept: thousands of points differ in a few keys only."""
+        name = repr(sorted(overrides.items()))
+        if name not in self._resolved:
+            tree = copy.deepcopy(self.raw)
+            for key, value in overrides.items():
+                set_key(tree, key, value, where="sweep")
+            config = resolved(tree, self._origin_with(overrides))
+            self._resolved[name] = fill_products(config, self._product)
+        return self._resolved[name]
+
+    def _spreads(self, key: str, value: Any) -> bool:
+        """Whether setting *key* may change other keys, by an interpolation that reads it."""
+        if get(self.raw, key) is ABSENT or any("${" in text for _, text in texts(value)):
+            return True
+        if self._read_keys is None:
+            self._read_keys = read_keys(self.raw)
+        return any(
+            f"{key}.".startswith(f"{read}.") or f"{read}.".startswith(f"{key}.") or not read
+            for read in self._read_keys
+        )
 
     def _origin_with(self, overrides: Mapping[str, Any]) -> Origin:
         def origin(key: str) -> str:
@@ -98,6 +126,34 @@ class Composed:
 def canonical(key: str) -> str:
     """``paths.vae_ckpt_dir`` is another name of ``paths.vae_ckpt_path``."""
     return "paths.vae_ckpt_path" if key == "paths.vae_ckpt_dir" else key
+
+
+def read_keys(tree: dict[str, Any]) -> set[str]:
+    """The dotted keys that interpolations of *tree* read; "" when one cannot be told.
+
+    >>> sorted(read_keys({"a": {"b": "${..c}/${d.e}"}}))
+    ['c', 'd.e']
+    """
+    keys = set()
+    for place, text in texts(tree):
+        while "${" in text:
+            inner = _INNERMOST.search(text)
+            if inner is None:
+                return {""}
+            reference = inner[1].strip()
+            if ":" not in reference:
+                keys.add(_absolute(reference, place))
+            text = text[: inner.start()] + _DYNAMIC + text[inner.end() :]
+    return keys
+
+
+def _absolute(reference: str, place: str) -> str:
+    if _DYNAMIC in reference or not re.fullmatch(r"[\w.\[\]-]+", reference):
+        return ""
+    path = reference.lstrip(".")
+    dots = len(reference) - len(path)
+    path = path.replace("[", ".").replace("]", "")
+    return ".".join([*place.split(".")[:-dots], path]) if dots else path
 
 
 def find_key(tree: dict[str, Any], param: str, *, where: str | None = None) -> str:

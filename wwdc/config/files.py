@@ -87,10 +87,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path.name}: cannot be read: {reason}. (File {path})") from None
     if not isinstance(content, dict):
         raise ConfigError(f"{path.name}: expected keys and values, got a {type(content).__name__}")
-    for key in content:
+    keyed: dict[str, Any] = {}
+    for key, value in content.items():
         if not isinstance(key, str):
             raise ConfigError(f"{path.name}: the key {key!r} is not text; put it in quotes")
-    return content
+        keyed[key] = value
+    return keyed
 
 
 def _check_sections(name: str, content: Mapping[str, Any], sections: tuple[str, ...]) -> None:

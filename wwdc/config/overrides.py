@@ -127,7 +127,7 @@ def hydra_text(value: Any) -> str:
         case bool():
             return str(value).lower()
         case str():
-            return QuotedString(value, Quote.single).with_quotes()
+            return str(QuotedString(value, Quote.single).with_quotes())
         case list():
             return f"[{','.join(map(hydra_text, value))}]"
         case dict():

@@ -211,9 +211,8 @@ def _import(name: str, key: str) -> Any:
         if not hasattr(found, part):
             owner = _identity(found)
             guess = closest(part, [n for n in dir(found) if not n.startswith("_")])
-            raise ConfigError(
-                f"{_join(key, '_target_')}: {name!r} does not exist: {owner} has no {part!r}.{guess}"
-            )
+            place = f"{_join(key, '_target_')}: {name!r}"
+            raise ConfigError(f"{place} does not exist: {owner} has no {part!r}.{guess}")
         found = getattr(found, part)
     return found
 

@@ -1,6 +1,6 @@
 """Dotted keys into a tree of plain dicts and lists."""
 
-__all__ = ["ABSENT", "delete", "dotted_keys", "get", "map_text", "put"]
+__all__ = ["ABSENT", "delete", "dotted_keys", "get", "map_text", "put", "texts"]
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -47,7 +47,10 @@ def delete(tree: dict[str, Any], key: str) -> None:
     """Remove dotted *key*, which must be there."""
     parent, _, last = key.rpartition(".")
     node = get(tree, parent) if parent else tree
-    del node[int(last) if isinstance(node, list) else last]
+    if isinstance(node, list):
+        del node[int(last)]
+    else:
+        del node[last]
 
 
 def dotted_keys(tree: Any, prefix: str = "") -> Iterator[str]:
@@ -56,6 +59,18 @@ def dotted_keys(tree: Any, prefix: str = "") -> Iterator[str]:
         for name, value in tree.items():
             yield f"{prefix}{name}"
             yield from dotted_keys(value, f"{prefix}{name}.")
+
+
+def texts(tree: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Every text value with its dotted key."""
+    if isinstance(tree, str):
+        yield prefix.rstrip("."), tree
+    elif isinstance(tree, dict):
+        for name, value in tree.items():
+            yield from texts(value, f"{prefix}{name}.")
+    elif isinstance(tree, list):
+        for index, value in enumerate(tree):
+            yield from texts(value, f"{prefix}{index}.")
 
 
 def map_text(tree: Any, change: Callable[[str], str]) -> Any:
