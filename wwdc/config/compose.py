@@ -65,7 +65,8 @@ def load(
     if meta.allow_targets:
         names = ", ".join(meta.allow_targets)
         notices.append(f"{origin('meta.allow_targets')}: allow_targets lets {names} be built")
-    raw["meta"]["allow_targets"] = list(allow)
+    raw["meta"]["allow_targets"] = list(allow)  # workers read it from the resolved point
+    meta = meta.model_copy(update={"allow_targets": list(allow)})
     job = next((str(o.value) for o in parsed if o.key == "hydra.job.id"), None)
     return Composed(
         folder=folder,
