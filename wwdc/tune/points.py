@@ -15,7 +15,7 @@ from wwdc.config import ROOT, Composed, check_targets, instantiate
 from wwdc.data.catalogue import Catalogue
 from wwdc.errors import ConfigError, DataError
 from wwdc.models.context import check_context
-from wwdc.products import Tree, claimed, info_path, read_info, sha256
+from wwdc.products import Info, Tree, claimed, info_path, read_info, sha256
 from wwdc.tune.identity import digest, scientific
 from wwdc.tune.sweeps import Axis, Choice, read_axes
 
@@ -36,7 +36,7 @@ class Point:
         config_id: the same without the seed; replicates share it.
         overrides: dotted key → value, for every swept key.
         config: plain resolved configuration with placeholders for job and DATA_ROOT.
-        builds_on: what the point's result depends on besides its configuration.
+        builds_on: what the result depends on besides: the dataset's fingerprint, a VAE's id.
         detail: why a point is blocked or failed.
     """
 
@@ -61,9 +61,11 @@ class Point:
     @property
     def label(self) -> str:
         """What differs, for people: the sweep's name and every other swept value."""
-        others = [f"{k.rsplit('.', 1)[-1]}={_short(v)}" for k, v in self.overrides.items()
-                  if not (self.sweep and k == self.param)]
-        return " ".join([self.sweep] * bool(self.sweep) + others) or "the only point"
+        words = [self.sweep] if self.sweep else []
+        for key, value in self.overrides.items():
+            if not (self.sweep and key == self.param):
+                words.append(f"{key.rsplit('.', 1)[-1]}={_short(value)}")
+        return " ".join(words) or "the only point"
 
 
 @dataclass(frozen=True)
@@ -102,9 +104,7 @@ def make_plan(composed: Composed, tree: Tree, *, fresh: bool = False) -> Plan:
         DataError: the raw data are unreadable.
     """
     axes, notices = read_axes(composed)
-    done = {} if fresh else {
-        product.info.point_id: product.info for product in tree.products() if product.info.point_id
-    }
+    done = {} if fresh else {name: item.info for name, item in tree.finished().items()}
     points = []
     for num, combination in enumerate(itertools.product(*(axis.choices for axis in axes))):
         point = _point(composed, num, axes, combination)
@@ -122,8 +122,9 @@ def _point(
     check_targets(config, composed.meta.allow_targets)
     dataset = _dataset(config, composed)
     kept = _kept(dataset.catalogue, config, composed)
-    builds_on, missing = _builds_on(config, composed.data_root)
-    science = scientific(config, builds_on | {"data": dataset.fingerprint, "kept": kept.names})
+    checkpoints, missing = _checkpoints(config, composed.data_root)
+    builds_on = checkpoints | {"data": dataset.fingerprint}
+    science = scientific(config, builds_on | {"kept": kept.names})
     named = next((i for i, choice in enumerate(combination) if choice.sweep), None)
     return Point(
         job_num=num,
@@ -164,7 +165,7 @@ def _kept(catalogue: Catalogue, config: Mapping[str, Any], composed: Composed) -
     return kept
 
 
-def _builds_on(config: Mapping[str, Any], root: Path) -> tuple[dict[str, str], str]:
+def _checkpoints(config: Mapping[str, Any], root: Path) -> tuple[dict[str, str], str]:
     """Identity of the checkpoints a point starts from, and what of them is missing."""
     given = {
         "vae": config["lightning_loader"].get("vae_ckpt_path"),
@@ -194,13 +195,13 @@ def _file_identity(path: Path, _mtime_ns: int) -> str:
 
 
 def _with_status(
-    point: Point, tree: Tree, done: Mapping[str, Any], fresh: bool
+    point: Point, tree: Tree, done: Mapping[str, Info], fresh: bool
 ) -> Point:
-    folder = tree.points / point.point_id
+    folder = tree.point(point.point_id)
     status, detail = point.status, point.detail
     if point.point_id in done:
         info = done[point.point_id]
-        status, detail = info.status, f"{info.job_id}_{info.job_num}"
+        status, detail = info.status, info.job
     elif status == "blocked":
         pass
     elif claimed(tree, point.point_id):

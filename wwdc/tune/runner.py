@@ -1,6 +1,6 @@
 """Runs the points that are left on Ray Tune. The engine decides how one trial trains."""
 
-__all__ = ["Sweep", "cluster", "engine_for", "run_points"]
+__all__ = ["Sweep", "cluster", "engine_for", "run_points", "start_local"]
 
 import os
 import socket
@@ -57,15 +57,21 @@ def engine_for(settings: TuneConfig) -> Engine:
 
 @contextmanager
 def cluster(settings: TuneConfig, engine: Engine, cpus: int) -> Iterator[None]:
-    """A Ray to run on: one of our own on this machine, or the one at ``tune.address``.
+    """A Ray to run on: the one this process is connected to, else ``tune.address``.
+
+    ``local`` starts one on this machine and ends it afterwards.
 
     Raises:
         ClusterError: a trial can never fit, or the address does not answer.
     """
     needed = _needed(settings)
+    if ray.is_initialized():
+        _refuse_unfit(needed, ray.cluster_resources(), "the connected cluster")
+        yield
+        return
     if settings.address == "local":
         _refuse_unfit(needed, {"CPU": float(cpus), "GPU": float(_local_gpus())}, "this machine")
-        _start_local(cpus, dashboard=engine == "torch")
+        start_local(cpus, dashboard=engine == "torch")
     else:
         _connect(settings.address)
     try:
@@ -236,7 +242,7 @@ def _local_gpus() -> int:
     return torch.cuda.device_count()
 
 
-def _start_local(cpus: int, dashboard: bool) -> None:
+def start_local(cpus: int, dashboard: bool) -> None:
     """A Ray of our own; its address is in every process' environment.
 
     A nested trainer frees an early-stopped trial's workers through the state API (so the dashboard

@@ -47,8 +47,7 @@ def run_sweep(
     if not plan.left and not plan.counts["running"] and not plan.counts["blocked"]:
         return plan, EXIT_OK
     preflight(plan, composed.data_root, notice)
-    from wwdc.tune.runner import cluster, engine_for, run_points
-    from wwdc.tune.runner import Sweep
+    from wwdc.tune.runner import Sweep, cluster, engine_for, run_points
 
     settings, engine = composed.tune, engine_for(composed.tune)
     cpus = settings.cpus or len(os.sched_getaffinity(0))

@@ -1,6 +1,6 @@
 """One point from claim to published product, whatever engine runs it. Knows no Ray."""
 
-__all__ = ["Outcome", "TrialSpec", "complete", "hold", "record_failure"]
+__all__ = ["TrialSpec", "complete", "hold", "record_failure"]
 
 import platform
 import shutil
@@ -9,29 +9,19 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from wwdc import products
 from wwdc.config import fill
 from wwdc.errors import ProductError
-from wwdc.products import (
-    Info,
-    Tree,
-    atomic_write,
-    claim,
-    dump_info,
-    free_job,
-    git_state,
-    publish,
-    read_info,
-)
+from wwdc.products import Info, Tree, atomic_write, claim, now, publish_point
 
 if TYPE_CHECKING:
     from wwdc.training.loop import Distributed
 
 Row = dict[str, float]
-Outcome = Literal["done", "failed", "elsewhere"]
+IN_PROGRESS = ("last.ckpt", "best.ckpt", "metrics.csv", "job")
 
 
 @dataclass(frozen=True)
@@ -63,19 +53,19 @@ class TrialSpec:
     @property
     def keep(self) -> Path:
         """The folder that survives the process."""
-        return self.tree.points / self.point_id
+        return self.tree.point(self.point_id)
 
 
 @contextmanager
 def hold(spec: TrialSpec) -> Iterator[bool]:
     """Claim the point for this process; false when another run trains or has finished it."""
     with claim(spec.tree, spec.point_id) as held:
-        if not held or (not spec.fresh and spec.tree.find(spec.point_id)):
+        if held is None or (not spec.fresh and spec.tree.find(spec.point_id)):
             yield False
             return
         spec.keep.mkdir(parents=True, exist_ok=True)
         if spec.fresh and not _started_by(spec):
-            for name in ("last.ckpt", "best.ckpt", "metrics.csv"):
+            for name in IN_PROGRESS:
                 (spec.keep / name).unlink(missing_ok=True)
         atomic_write(spec.keep / "job", spec.job_id)
         yield True
@@ -96,7 +86,7 @@ def complete(
     """
     from wwdc.training.loop import train_point
 
-    created = _now()
+    created = now()
     job = f"{spec.job_id}_{spec.job_num}"
     config = fill(spec.config, job=job, data_root=spec.data_root)
     scratch = config["paths"].get("scratch_data_dir")
@@ -113,54 +103,33 @@ def complete(
             distributed=distributed,
         )
         if distributed is None or distributed.rank == 0:
-            _publish(spec, config, result.checkpoint, result.metrics, created)
+            info = _info(spec, config, "done", result.metrics, created)
+            publish_point(spec.tree, result.checkpoint, info, spec.keep / "metrics.csv")
+            for name in IN_PROGRESS:
+                (spec.keep / name).unlink(missing_ok=True)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return result.metrics
 
 
 def record_failure(spec: TrialSpec, error: BaseException) -> None:
-    """Leave an info file with the traceback beside the point's checkpoints."""
+    """Leave an info file with the traceback in the point's folder."""
     text = "".join(traceback.format_exception(error))
-    info = _info(spec, "failed", {}, _now(), reason=str(error), traceback=text)
+    info = _info(spec, spec.config, "failed", {}, now())
+    info = info.model_copy(update={"reason": str(error), "traceback": text})
     try:
-        spec.keep.mkdir(parents=True, exist_ok=True)
-        atomic_write(spec.keep / "failed.yaml", dump_info(info))
-    except (OSError, ProductError):
+        products.record_failure(spec.tree, info)
+    except ProductError:
         return  # a full disk must not hide the fault itself
-
-
-def _publish(
-    spec: TrialSpec,
-    config: dict[str, Any],
-    checkpoint: Path,
-    metrics: dict[str, float],
-    created: str,
-) -> None:
-    tree = spec.tree
-    job_num = free_job(tree, spec.job_id, spec.job_num, spec.point_id)
-    spec = TrialSpec(**{**spec.__dict__, "job_num": job_num})
-    job = f"{spec.job_id}_{job_num}"
-    info = _info(spec, "done", metrics, created, config=config, model_fp=str(tree.ckpt(job)))
-    tree.metrics.mkdir(parents=True, exist_ok=True)
-    atomic_write(tree.metrics / f"{job}.csv", (spec.keep / "metrics.csv").read_bytes())
-    publish(checkpoint, tree.ckpt(job), info)
-    for path in sorted(spec.keep.iterdir()):
-        if path.name in {"last.ckpt", "best.ckpt", "metrics.csv", "failed.yaml", "job"}:
-            path.unlink(missing_ok=True)
 
 
 def _info(
     spec: TrialSpec,
+    config: dict[str, Any],
     status: Literal["done", "failed"],
     metrics: dict[str, float],
     created: str,
-    *,
-    config: dict[str, Any] | None = None,
-    model_fp: str | None = None,
-    **extra: str,
 ) -> Info:
-    config = config or spec.config
     vae = config["lightning_loader"].get("vae_ckpt_path")
     return Info(
         **spec.record,
@@ -168,33 +137,19 @@ def _info(
         job_num=spec.job_num,
         point_id=spec.point_id,
         vae_fp=str(vae) if vae else None,
-        model_fp=model_fp,
         metrics=metrics,
         status=status,
         created=created,
-        finished=_now(),
         config=config,
-        git=git_state(),
-        host=platform.node(),
         device=_device(config),
         lineage=spec.lineage,
-        **extra,
+        kind="checkpoint",
     )
 
 
 def _device(config: dict[str, Any]) -> str:
-    if config["trainer"].get("accelerator") in ("cpu", None):
+    if config["trainer"].get("accelerator") == "cpu":
         return f"cpu ({platform.machine()})"
     import torch
 
     return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def finished_metrics(spec: TrialSpec) -> dict[str, float]:
-    """Metrics of the product another process published for this point."""
-    product = spec.tree.find(spec.point_id)
-    return dict(read_info(product.info_path).metrics) if product else {}
