@@ -95,12 +95,21 @@ def _place(src: Path, dst: Path, info: Info) -> Info:
         digest = copy_into(src, artefact)
         info = info.model_copy(update={"sha256": digest, "bytes": artefact.stat().st_size})
         write_into(note, dump_info(info))
+        _rename(artefact, dst, note, final)
+    return info
+
+
+def _rename(artefact: Path, dst: Path, note: Path, final: Path) -> None:
+    try:
         final.unlink(missing_ok=True)  # this point's own earlier one must not vouch for the new
         artefact.replace(dst)
         sync_directory(dst.parent)
         note.replace(final)
         sync_directory(dst.parent)
-    return info
+    except BaseException:
+        final.unlink(missing_ok=True)
+        dst.unlink(missing_ok=True)
+        raise
 
 
 def _reserve(dst: Path, point_id: str) -> bool:
@@ -124,9 +133,5 @@ def _reserved(dst: Path) -> Iterator[None]:
     """Give the name back once the info file holds it, or when publishing fails."""
     try:
         yield
-    except BaseException:
-        if not info_path(dst).exists():
-            dst.unlink(missing_ok=True)
+    finally:
         owner_path(dst).unlink(missing_ok=True)
-        raise
-    owner_path(dst).unlink(missing_ok=True)

@@ -17,6 +17,8 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 # number, a date, a truth value or null (52407352, 5240735_2, 12e456789012, 2026-11-24, no, ~).
 _AMBIGUOUS = re.compile(r"[-+.]?\d.*|[-+]?\.?(inf|nan)|y|n|yes|no|on|off|true|false|null|~|", re.I)
 
+_UNUSUAL = re.compile(r"[^\S \t\n]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # they need an escape
+
 
 class _Quoted(str):
     """A string that is written in double quotes."""
@@ -74,10 +76,10 @@ def _quote(value: object, keys: Collection[str]) -> object:
 
 def _string(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
     style = None
-    if "\n" in value:
-        style = "|"
-    elif isinstance(value, _Quoted) or _AMBIGUOUS.fullmatch(value):
+    if isinstance(value, _Quoted) or _AMBIGUOUS.fullmatch(value) or _UNUSUAL.search(value):
         style = '"'
+    elif "\n" in value:
+        style = "|"
     return dumper.represent_scalar("tag:yaml.org,2002:str", str(value), style=style)
 
 

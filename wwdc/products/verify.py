@@ -89,7 +89,7 @@ def _ckpt_fault(path: Path) -> str | None:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except _UNLOADABLE as error:
-        return f"does not load with weights_only=True: {str(error).splitlines()[0]}"
+        return f"does not load with weights_only=True: {_first_line(error)}"
     if not isinstance(content, dict) or "state_dict" not in content:
         return "is not a Lightning checkpoint: it has no state_dict"
     return None
@@ -102,8 +102,12 @@ def _parquet_fault(path: Path) -> str | None:
     try:
         pyarrow.parquet.read_table(path)
     except (pyarrow.ArrowException, OSError, ValueError) as error:
-        return f"is not Parquet: {str(error).splitlines()[0]}"
+        return f"is not Parquet: {_first_line(error)}"
     return None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def _doubles(tree: Tree, infos: dict[Path, Info]) -> Iterator[Problem]:
