@@ -1,0 +1,1 @@
+"""Catalogues, datasets, cached latents and the batches that training reads."""

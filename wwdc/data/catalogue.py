@@ -1,0 +1,187 @@
+"""The catalogue: what is known of every object, as typed variables."""
+
+__all__ = ["Catalogue", "Kind", "Variable"]
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wwdc.errors import DataError, closest
+
+Kind = Literal["continuous", "circular", "categorical", "flag"]
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One column of a catalogue and how it is encoded for a network.
+
+    Args:
+        name: column name.
+        kind: ``continuous`` (its value), ``circular`` (cosine and sine of its phase in *range*),
+            ``categorical`` (one-hot; values are 0 … width − 1) or ``flag`` (0 or 1).
+        width: encoded columns.
+        units: unit of the values; None for a pure number.
+        range: lowest and highest value that can be; the period of a circular variable.
+        description: what it is, in words.
+
+    Raises:
+        DataError: kind, width and range do not go together.
+
+    >>> Variable("angle", "continuous", 1, "deg", (-180.0, 180.0), "rotation").units
+    'deg'
+    """
+
+    name: str
+    kind: Kind
+    width: int = 1
+    units: str | None = None
+    range: tuple[float, float] | None = None
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            choices = ", ".join(get_args(Kind))
+            raise DataError(f"variable {self.name!r}: kind {self.kind!r} is none of {choices}.")
+        widths = {"continuous": 1, "circular": 2, "flag": 1}
+        width = widths.get(self.kind, max(self.width, 1))
+        if self.width != width:
+            raise DataError(
+                f"variable {self.name!r}: a {self.kind} variable has width {width}, not "
+                f"{self.width}."
+            )
+        if self.kind == "circular" and self.range is None:
+            raise DataError(f"variable {self.name!r}: a circular variable needs its period: range.")
+        if self.range is not None and not self.range[0] < self.range[1]:
+            raise DataError(f"variable {self.name!r}: the range {self.range} is empty.")
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Lowest and highest allowed value; infinite where nothing is known."""
+        if self.kind == "categorical":
+            return 0.0, self.width - 1.0
+        if self.kind == "flag":
+            return 0.0, 1.0
+        return self.range or (-np.inf, np.inf)
+
+    def encode(self, values: NDArray[Any]) -> NDArray[np.float32]:
+        """Encode raw values (N,) to (N, width).
+
+        Raises:
+            DataError: a value is NaN, infinite, outside the limits, or no class.
+        """
+        values = np.asarray(values)
+        self._check(values)
+        if self.kind == "categorical":
+            return np.eye(self.width, dtype=np.float32)[values.astype(np.int64)]
+        if self.kind == "circular":
+            low, high = self.limits
+            phase = 2 * np.pi * (values.astype(np.float64) - low) / (high - low)
+            return np.stack([np.cos(phase), np.sin(phase)], axis=1).astype(np.float32)
+        return values.astype(np.float32)[:, None]
+
+    def _check(self, values: NDArray[Any]) -> None:
+        if values.ndim != 1 or values.dtype.kind not in "biuf":
+            raise DataError(
+                f"variable {self.name!r}: expected one number a row, got an array of shape "
+                f"{values.shape} and type {values.dtype}."
+            )
+        low, high = self.limits
+        with np.errstate(invalid="ignore"):
+            bad = ~(np.isfinite(values) & (values >= low) & (values <= high))
+        if self.kind in ("categorical", "flag"):
+            bad |= values != np.floor(values)
+        if bad.any():
+            row = int(np.argmax(bad))
+            unit = f" {self.units}" if self.units else ""
+            raise DataError(
+                f"variable {self.name!r}: {values[row]} in row {row} is not a {self.kind} value "
+                f"in [{low:g}, {high:g}]{unit} ({int(bad.sum())} of {len(values)} rows are wrong)."
+            )
+
+
+@dataclass(frozen=True)
+class Catalogue(Sequence[Variable]):
+    """An ordered set of variables; their order is that of the columns of a context.
+
+    Raises:
+        DataError: two variables share a name.
+
+    >>> known = Catalogue((Variable("b", "continuous"), Variable("digit", "categorical", 10)))
+    >>> known.width, known.keep(["b"]).names
+    (11, ('digit',))
+    """
+
+    variables: tuple[Variable, ...] = ()
+
+    def __post_init__(self) -> None:
+        doubles = {name for name in self.names if self.names.count(name) > 1}
+        if doubles:
+            raise DataError(f"the catalogue has several variables {', '.join(sorted(doubles))}.")
+
+    def __len__(self) -> int:
+        return len(self.variables)
+
+    @overload
+    def __getitem__(self, index: int) -> Variable: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> "Catalogue": ...
+
+    def __getitem__(self, index: int | slice) -> "Variable | Catalogue":
+        found = self.variables[index]
+        return Catalogue(found) if isinstance(found, tuple) else found
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(variable.name for variable in self.variables)
+
+    @property
+    def width(self) -> int:
+        """Columns of the encoded catalogue."""
+        return sum(variable.width for variable in self.variables)
+
+    @property
+    def columns(self) -> dict[str, slice]:
+        """Where each variable lies among the encoded columns."""
+        ends = itertools.accumulate(variable.width for variable in self.variables)
+        return {v.name: slice(end - v.width, end) for v, end in zip(self, ends, strict=True)}
+
+    def keep(self, drop: Iterable[str]) -> "Catalogue":
+        """The catalogue without the variables *drop* names, in catalogue order.
+
+        Raises:
+            DataError: a name is not in the catalogue.
+        """
+        if isinstance(drop, str):
+            raise DataError(f"expected a list of variable names, got {drop!r}: write [{drop}].")
+        drop = list(drop)
+        for name in drop:
+            if name not in self.names:
+                raise DataError(
+                    f"the catalogue has no variable {name!r}.{closest(str(name), self.names)} "
+                    f"Its variables are {', '.join(self.names)}."
+                )
+        return Catalogue(tuple(v for v in self.variables if v.name not in drop))
+
+    def encode(self, table: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        """Encode the columns of *table* to one matrix (N, width).
+
+        Values are raw, not standardised.
+
+        Raises:
+            DataError: a column is missing, of another length, or holds an impossible value.
+        """
+        missing = [name for name in self.names if name not in table]
+        if missing:
+            raise DataError(f"the table has no column {', '.join(missing)}.")
+        rows = len(next(iter(table.values()))) if table else 0
+        for name in self.names:
+            if len(table[name]) != rows:
+                raise DataError(f"column {name!r} has {len(table[name])} rows, others {rows}.")
+        if not self.variables:
+            return np.empty((rows, 0), np.float32)
+        return np.concatenate([v.encode(table[v.name]) for v in self.variables], axis=1)
