@@ -27,7 +27,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
         raise ProductError(
-            f"{path}: truncated or not a checkpoint ({str(error).splitlines()[0]}). Train it again."
+            f"{path}: truncated or not a checkpoint ({type(error).__name__}). Train it again."
         ) from error
     if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("state_dict"), Mapping):
         raise ProductError(f"{path}: not a Lightning checkpoint: it holds no `state_dict`.")

@@ -1,0 +1,43 @@
+"""The context width against the kept variables."""
+
+import subprocess
+import sys
+from typing import NamedTuple
+
+import pytest
+
+from wwdc.errors import ConfigError
+from wwdc.models.context import check_context
+
+
+class Column(NamedTuple):
+    name: str
+    width: int
+
+
+KEPT = [Column("r", 1), Column("g", 1), Column("digit", 10)]
+
+
+@pytest.mark.parametrize("given", [12, None])
+def test_fitting_or_missing_context(given):
+    assert check_context(given, KEPT) == 12
+
+
+def test_wrong_context_shows_the_sum():
+    with pytest.raises(ConfigError) as caught:
+        check_context(13, KEPT)
+    assert str(caught.value) == (
+        "model.yaml: lightning_loader.flow.context is 13, but the kept variables take "
+        "r 1 + g 1 + digit 10 = 12. Write `context: 12`, or leave it out to have it computed."
+    )
+
+
+def test_nothing_kept():
+    assert check_context(None, []) == 0
+    with pytest.raises(ConfigError, match="take nothing = 0"):
+        check_context(1, [])
+
+
+def test_needs_no_torch():
+    code = "import sys, wwdc.models.context; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
