@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from wwdc.errors import ProductError
 from wwdc.products import Tree, acquire, claim, claimed, holder
 from wwdc.products.claims import CLAIM, EXPIRY_S, Claim, _myself, is_stale
 
@@ -86,6 +87,13 @@ def test_an_unreadable_claim_is_nobodys(tree, content):
     path.write_text(content)
     with claim(tree, POINT) as mine:
         assert mine is not None
+
+
+def test_a_folder_that_cannot_be(tree):
+    tree.path.mkdir(parents=True)
+    tree.multiruns.write_text("a file in the way")
+    with pytest.raises(ProductError, match="multiruns"):
+        acquire(tree, POINT)
 
 
 def test_heartbeat_and_loss(tree):

@@ -140,6 +140,19 @@ def test_a_vae_without_info_file_is_known_by_its_content(tree, make_product, tmp
     assert len(_broken(tree)) == 1
 
 
+def test_the_data_catalogue_is_checked_against_its_card(tree, make_product):
+    make_product(lineage={"data": "0123456789abcdef"})
+    catalogue = tree.data_root / "COLOUR_MNIST" / "catalogue" / "0123456789abcdef.parquet"
+    catalogue.parent.mkdir()
+    catalogue.write_bytes(b"rows")
+    card = info_path(catalogue)
+    card.write_text(f"sha256: {sha256(catalogue)}\n")
+    assert verify(tree) == []
+    catalogue.write_bytes(b"other rows")
+    [(_, message)] = _broken(tree)
+    assert "not as its card says" in message
+
+
 def test_a_circle_ends(tree, make_product):
     make_product(lineage={"vae": "0a1b2c3d4e5f"})
     assert "builds on itself" in _broken(tree)[0][1]

@@ -67,7 +67,7 @@ class Claim:
             return
         self._done.set()
         self._thread.join()
-        with _lock(self.path):
+        with _locked(self.path):
             if self._is_ours():
                 self.path.unlink(missing_ok=True)
 
@@ -77,10 +77,10 @@ class Claim:
 
     def _beat(self) -> None:
         while not self._done.wait(self._heartbeat_s):
-            if not self._is_ours():
-                self._lost.set()
-                return
-            with contextlib.suppress(OSError):  # a full or absent disk: try again next time
+            with contextlib.suppress(OSError, ProductError):  # a hiccup of the disk: try again
+                if not self._is_ours():
+                    self._lost.set()
+                    return
                 os.utime(self.path)
 
 
@@ -108,7 +108,7 @@ def acquire(tree: Tree, point_id: str) -> Claim | None:
     if claimed(tree, point_id):
         return None
     owner = _myself()
-    with _lock(path):
+    with _locked(path):
         found = _read(path)
         if found is not None and not _stale(path, found):
             return None
@@ -135,22 +135,33 @@ def is_stale(path: Path) -> bool:
     return path.exists() and (found is None or _stale(path, found))
 
 
-def _lock(path: Path) -> FileLock:
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
     """One short lock for all claims of a tree; the kernel frees it when its holder dies."""
     folder = path.parent.parent
+    lock = FileLock(folder / ".claims.lock", timeout=60)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ProductError(f"cannot write {folder}: {error.strerror}.") from error
-    return FileLock(folder / ".claims.lock", timeout=60)
+        lock.acquire()
+    except (OSError, NotImplementedError) as error:
+        raise ProductError(
+            f"cannot lock {folder}: {error}. Is DATA_ROOT a folder you may write to, on a file "
+            "system that supports locks?"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _read(path: Path) -> Holder | None:
     """The holder in a claim file; None when there is none, or nothing sensible in it."""
     try:
         return Holder(**json.loads(path.read_text()))
-    except (OSError, ValueError, TypeError):
+    except (FileNotFoundError, ValueError, TypeError):
         return None
+    except OSError as error:
+        raise ProductError(f"cannot read {path}: {error.strerror}.") from error
 
 
 def _stale(path: Path, found: Holder) -> bool:
@@ -174,9 +185,8 @@ def _clock(folder: Path) -> float:
 
 def _runs(found: Holder) -> bool:
     try:
-        process = psutil.Process(found.pid)
-        alive = process.status() != psutil.STATUS_ZOMBIE
-        return alive and abs(process.create_time() - found.start) < 1.0
+        alive = psutil.Process(found.pid).status() != psutil.STATUS_ZOMBIE
+        return alive and abs(_start(found.pid) - found.start) < 1.0
     except psutil.NoSuchProcess:
         return False
     except psutil.AccessDenied:
@@ -185,8 +195,16 @@ def _runs(found: Holder) -> bool:
 
 def _myself() -> Holder:
     pid = os.getpid()
-    start = psutil.Process(pid).create_time()
-    return Holder(socket.gethostname(), _machine(), pid, start, secrets.token_hex(8))
+    return Holder(socket.gethostname(), _machine(), pid, _start(pid), secrets.token_hex(8))
+
+
+def _start(pid: int) -> float:
+    """When a process began; on Linux in ticks since boot, which no change of the clock moves."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return psutil.Process(pid).create_time()
+    return float(status.rpartition(")")[2].split()[19])
 
 
 @functools.cache

@@ -8,7 +8,8 @@ from pathlib import Path
 from wwdc.errors import ProductError
 from wwdc.products.atomic import sha256
 from wwdc.products.info import Info, Parent, read_info
-from wwdc.products.tree import Product, artefact_of
+from wwdc.products.text import load_yaml
+from wwdc.products.tree import Product, artefact_of, info_path
 
 Fault = tuple[str, bool]
 
@@ -48,15 +49,24 @@ class Library:
         return found
 
     def _data_faults(self, name: str, fingerprint: str) -> list[Fault]:
-        if any(self.data_root.glob(f"*/catalogue/{fingerprint}.parquet")):
+        found = sorted(self.data_root.glob(f"*/catalogue/{fingerprint}.parquet"))
+        if any(self._intact_catalogue(path) for path in found):
             return []
-        return [
-            (
-                f"its {name} catalogue {fingerprint} is not under {self.data_root}; "
-                "python -m wwdc.prepare writes it again",
-                name not in _OPTIONAL,
-            )
-        ]
+        if found:
+            advice = "remove it and run python -m wwdc.prepare"
+            return [(f"its {name} catalogue {found[0]} is not as its card says; {advice}", True)]
+        message = (
+            f"its {name} catalogue {fingerprint} is not under {self.data_root}; "
+            "python -m wwdc.prepare writes it again"
+        )
+        return [(message, name not in _OPTIONAL)]
+
+    def _intact_catalogue(self, path: Path) -> bool:
+        try:
+            card = load_yaml(info_path(path))
+            return isinstance(card, dict) and card.get("sha256") == self.digest(path)
+        except (FileNotFoundError, ProductError):
+            return False
 
     def _product_faults(self, name: str, parent: Parent, info: Info) -> list[Fault]:
         product = self._find(parent)
