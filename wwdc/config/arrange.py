@@ -6,16 +6,15 @@ import difflib
 import importlib.util
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from wwdc.config.devices import has_gpu
 from wwdc.config.placeholders import ROOT, blank
-from wwdc.config.tree import ABSENT, get, map_text, put
+from wwdc.config.schema import Origin
+from wwdc.config.tree import ABSENT, get, map_text, put, texts
 from wwdc.errors import ConfigError
-
-Origin = Callable[[str], str]
 
 _REQUIRED = {
     "meta": "- meta",
@@ -47,14 +46,18 @@ _HYDRA_VALUE = re.compile(r"\$\{hydra[:.]([\w.]+)\}")
 _NOW = re.compile(r"\$\{now:")
 
 
-def require_keys(raw: Mapping[str, Any], primary: str) -> None:
+def require_keys(raw: Mapping[str, Any], primary: str, origin: Origin) -> None:
     """Refuse a tree in which a section is missing or misspelt."""
     for key in raw:
         alike = difflib.get_close_matches(key, _KNOWN, n=1, cutoff=_ALIKE)
         if key not in _KNOWN and alike:
-            raise ConfigError(f"{primary}: unknown key {key!r}. Did you mean {alike[0]!r}?")
+            raise ConfigError(f"{origin(key)}: unknown key {key!r}. Did you mean {alike[0]!r}?")
     for key, line in _REQUIRED.items():
-        if key in raw and (raw[key] is not None or key == "sweeps"):
+        if raw.get(key) is not None:
+            if not isinstance(raw[key], dict):
+                raise ConfigError(
+                    f"{origin(key)}: {key}: expected keys and values, got {raw[key]!r}"
+                )
             continue
         if key == "sweeps" and raw.get("seeds") is not None:
             continue
@@ -83,25 +86,21 @@ def _rewrite_text(raw: dict[str, Any], hydra: Mapping[str, Any], origin: Origin)
     """Put placeholders, and read ``${train.x}`` as ``${x}``: there is no tree of that name."""
     prefixed = "train" not in raw
 
-    def from_hydra(match: re.Match[str]) -> str:
-        value = get(hydra, match[1])
-        if not isinstance(value, str | int | float) or value == "???":
-            raise ConfigError(
-                f"train.yaml: {match[0]} has no value here; "
-                "of Hydra's own keys hydra:job.id and hydra:job.num are known"
-            )
-        return str(value)
-
     def rewrite(text: str) -> str:
         if "${" not in text:
             return text
-        if _NOW.search(text):
-            raise ConfigError(
-                f"{text!r}: ${{now:…}} differs at every run, so no point could be found again"
-            )
-        text = _HYDRA_VALUE.sub(from_hydra, blank(text))
+        text = _HYDRA_VALUE.sub(lambda match: str(get(hydra, match[1])), blank(text))
         return text.replace("${train.", "${") if prefixed else text
 
+    for key, text in texts(raw):
+        place = f"{origin(key)}: {key}: {text!r}"
+        if _NOW.search(text):
+            raise ConfigError(f"{place} differs at every run, so no point could be found again")
+        for name in _HYDRA_VALUE.findall(blank(text)):
+            value = get(hydra, name)
+            if not isinstance(value, str | int | float) or value == "???":
+                known = "hydra:job.id and hydra:job.num"
+                raise ConfigError(f"{place}: hydra:{name} has no value here; {known} have one")
     raw.update(map_text(raw, rewrite))
 
 

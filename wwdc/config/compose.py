@@ -2,6 +2,7 @@
 
 __all__ = ["load"]
 
+import re
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -19,13 +20,14 @@ from wwdc.config.composed import Composed, canonical, find_key, resolved, set_ke
 from wwdc.config.defaults import Defaults, expand
 from wwdc.config.files import Sources, experiment_folder, read_folder
 from wwdc.config.overrides import Override, ParsedAxis, hydra_text, parse_override
-from wwdc.config.schema import Meta, TuneConfig, validate
+from wwdc.config.schema import Meta, TuneConfig, check_keys, validate
 from wwdc.config.sweeps import read_seeds, read_sweeper, read_sweeps
 from wwdc.config.tree import ABSENT, delete, get
 from wwdc.errors import ConfigError, closest
 
 _CONF = Path(__file__).parents[1] / "conf"
-_ALWAYS = ("tune",)
+_ALWAYS = ("paths", "tune")
+_GROUP = re.compile(r"\w+(?:/\w+)*")
 Stage = Literal["train", "embed"]
 
 
@@ -56,11 +58,12 @@ def load(
     raw, hydra = _compose(sources, primary, defaults, notices)
     fixed, swept = _apply(raw, values)
     origin = _origin(sources, fixed)
-    require_keys(raw, primary)
+    require_keys(raw, primary, origin)
     data_root = arrange(raw, hydra, given=fixed, origin=origin, notices=notices)
+    check_keys(Meta, raw["meta"], origin=origin, key="meta")
     plain = resolved(raw, origin)
     entries = read_sweeps(plain, raw, origin)
-    meta = validate(Meta, plain["meta"], file=origin("meta"), key="meta")
+    meta = validate(Meta, plain["meta"], origin=origin, key="meta")
     allow = (*meta.allow_targets, *(_trusted_modules(folder) if trust else ()))
     if meta.allow_targets:
         names = ", ".join(meta.allow_targets)
@@ -73,12 +76,12 @@ def load(
         data_root=data_root,
         stage=stage,
         meta=meta,
-        tune=validate(TuneConfig, plain["tune"], file=origin("tune"), key="tune"),
+        tune=validate(TuneConfig, plain["tune"], origin=origin, key="tune"),
         raw=raw,
         origin=origin,
         notices=notices,
         sweeps=entries,
-        seeds=read_seeds(plain),
+        seeds=read_seeds(plain, origin),
         sweeper=read_sweeper(raw, hydra, entries, file=origin("hydra.sweeper.params")),
         swept_overrides=swept,
         fixed_overrides=fixed,
@@ -111,11 +114,15 @@ def _choose_groups(defaults: Defaults, parsed: Sequence[Override], folder: Path)
     values = []
     for override in parsed:
         group = override.key.strip("/")
-        known = group in defaults.groups or any((d / group).is_dir() for d in (_CONF, folder))
+        known = group in defaults.groups or any(
+            _GROUP.fullmatch(group) and (place / group).is_dir() for place in (_CONF, folder)
+        )
         if override.key.startswith("hydra.") and override.action != "delete":
             values.append(override)
-        elif not known or isinstance(override.value, dict):
-            if "/" in override.key or override.package:
+        elif not known or override.package or isinstance(override.value, dict):
+            if override.package:
+                raise ConfigError(f"{override.text}: packages (@) cannot be overridden")
+            if "/" in override.key:
                 raise ConfigError(_no_group(override, defaults))
             values.append(override)
         elif override.swept:
@@ -175,7 +182,7 @@ def _compose(
         except MissingConfigException as error:
             raise ConfigError(_missing_message(error, primary)) from None
         except (HydraException, OmegaConfBaseException, yaml.YAMLError, OSError, ValueError) as e:
-            raise ConfigError(f"{primary}: {_first_cause(e)}") from None
+            raise ConfigError(f"{primary}: {_reason(e)}") from None
     plain: dict[str, Any] = tree  # type: ignore[assignment]
     return plain, plain.pop("hydra")
 
@@ -213,14 +220,19 @@ def _missing_message(error: MissingConfigException, primary: str) -> str:
     options = sorted(str(option) for option in error.options or [])
     if not group:
         return f"{primary}: defaults: there is no file {name}.yaml in the experiment folder"
+    options = [option for option in options if not option.startswith("_")]
     listing = f" Choices: {', '.join(options)}." if options else ""
     return f"{primary}: defaults: there is no {group}={name}.{closest(name, options)}{listing}"
 
 
-def _first_cause(error: BaseException) -> str:
+def _reason(error: BaseException) -> str:
+    """The sentence in an error that tells what is wrong, and the line of a broken file."""
     while error.__cause__ is not None:
         error = error.__cause__
-    lines = str(error).splitlines()
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
+        mark = error.problem_mark
+        return f"{mark.name.strip()}, line {mark.line + 1}: {error.problem}"
+    lines = [line.strip() for line in str(error).splitlines() if "raised while comp" not in line]
     return lines[0] if lines else type(error).__name__
 
 

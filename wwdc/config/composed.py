@@ -4,7 +4,7 @@ __all__ = ["Composed", "resolved"]
 
 import copy
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -20,11 +20,9 @@ from omegaconf.errors import (
 from wwdc.config.numbers import check_numbers
 from wwdc.config.overrides import ParsedAxis
 from wwdc.config.placeholders import ROOT, blank, fill_products
-from wwdc.config.schema import Meta, SweepEntry, TuneConfig
+from wwdc.config.schema import Meta, Origin, SweepEntry, TuneConfig
 from wwdc.config.tree import ABSENT, dotted_keys, get, put, texts
 from wwdc.errors import ConfigError, closest
-
-Origin = Callable[[str], str]
 
 _INNERMOST = re.compile(r"\$\{([^{}]*)\}")
 _DYNAMIC = "\0"

@@ -148,6 +148,7 @@ def _parse(text: str, where: str) -> HydraOverride:
         return _parser.parse_override(text)
     except (HydraException, ValueError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
+        reason = re.sub(r"^\w+Exception while evaluating '.*': ", "", reason)
         call = _CALL.match(text.partition("=")[2])
         hint = ""
         if call and "Unknown function" in reason:

@@ -1,10 +1,18 @@
 """The keys of meta.yaml, sweeps.yaml and the tune group, and what they may hold."""
 
-__all__ = ["Meta", "Resources", "SweepEntry", "TuneConfig", "parse_val", "validate"]
+__all__ = [
+    "Meta",
+    "Resources",
+    "SweepEntry",
+    "TuneConfig",
+    "check_keys",
+    "parse_val",
+    "validate",
+]
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
@@ -43,6 +51,7 @@ def _folder_name(value: Any) -> Any:
 Text = Annotated[str, BeforeValidator(_as_text)]
 FolderName = Annotated[str, BeforeValidator(_folder_name)]
 Model = TypeVar("Model", bound=BaseModel)
+Origin = Callable[[str], str]  # which file, or the command line, a dotted key was written in
 
 
 class _Schema(BaseModel):
@@ -100,16 +109,29 @@ class TuneConfig(_Schema):
     cpus: PositiveInt | None = None
 
 
-def validate(model: type[Model], value: Any, *, file: str, key: str) -> Model:
+def check_keys(
+    model: type[BaseModel], value: Mapping[str, Any], *, origin: Origin, key: str
+) -> None:
+    """Refuse unknown and missing keys, before interpolations that read them are resolved."""
+    for name in value:
+        if name not in model.model_fields:
+            path = f"{key}.{name}"
+            raise ConfigError(f"{origin(path)}: {path}: {_unknown(model, str(name))}")
+    for name, field in model.model_fields.items():
+        if field.is_required() and name not in value:
+            raise ConfigError(f"{origin(key)}: {key}.{name}: {_MISSING}")
+
+
+def validate(model: type[Model], value: Any, *, origin: Origin, key: str) -> Model:
     """Check *value* against *model*; the error names the file, the key and what would do."""
     if not isinstance(value, Mapping):
-        raise ConfigError(f"{file}: {key}: expected keys and values, got {value!r}")
+        raise ConfigError(f"{origin(key)}: {key}: expected keys and values, got {value!r}")
     try:
         return model.model_validate(dict(value))
     except ValidationError as error:
         first = error.errors()[0]
         path = ".".join([key, *(str(part) for part in first["loc"])])
-        raise ConfigError(f"{file}: {path}: {_reason(model, first)}") from None
+        raise ConfigError(f"{origin(path)}: {path}: {_reason(model, first)}") from None
 
 
 def parse_val(value: Any, *, where: str) -> Any:
@@ -134,6 +156,14 @@ def parse_val(value: Any, *, where: str) -> Any:
             ) from None
 
 
+_MISSING = "this key is required and missing."
+
+
+def _unknown(model: type[BaseModel], name: str) -> str:
+    known = sorted(model.model_fields)
+    return f"unknown key.{closest(name, known)} Known keys: {', '.join(known)}."
+
+
 def _reason(model: type[BaseModel], error: Any) -> str:
     """Turn one of pydantic's findings into a sentence with the choices."""
     *path, name = error["loc"]
@@ -143,14 +173,14 @@ def _reason(model: type[BaseModel], error: Any) -> str:
             if not issubclass(field.annotation, BaseModel):
                 break
             model = field.annotation
-    known = sorted(model.model_fields)
     match error["type"]:
         case "extra_forbidden":
-            return f"unknown key.{closest(str(name), known)} Known keys: {', '.join(known)}."
+            return _unknown(model, str(name))
         case "missing":
-            return "this key is required and missing."
+            return _MISSING
         case "literal_error":
             guess = closest(str(error["input"]), re.findall(r"'([^']+)'", error["msg"]))
             return f"{error['input']!r} is not one of {error['ctx']['expected']}.{guess}"
-    message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    return f"{message}, got {error['input']!r}"
+        case "value_error":
+            return str(error["msg"]).removeprefix("Value error, ")
+    return f"{str(error['msg']).removeprefix('Input ')}, got {error['input']!r}"

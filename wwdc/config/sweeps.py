@@ -3,7 +3,7 @@
 __all__ = ["read_seeds", "read_sweeper", "read_sweeps"]
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -11,13 +11,13 @@ from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
 from wwdc.config.composed import find_key
 from wwdc.config.overrides import ParsedAxis, hydra_text, parse_axis
-from wwdc.config.schema import SweepEntry, parse_val, validate
+from wwdc.config.schema import Origin, SweepEntry, parse_val, validate
 from wwdc.config.tree import ABSENT, get
 from wwdc.errors import ConfigError, closest
 
 
 def read_sweeps(
-    config: Mapping[str, Any], raw: dict[str, Any], origin: Callable[[str], str]
+    config: Mapping[str, Any], raw: dict[str, Any], origin: Origin
 ) -> dict[str, SweepEntry]:
     """The entries of ``sweeps``, each with its value read and its parameter found."""
     listed = config.get("sweeps") or {}
@@ -27,7 +27,7 @@ def read_sweeps(
     for name, content in listed.items():
         key = f"sweeps.{name}"
         file = origin(key)
-        entry = validate(SweepEntry, content, file=file, key=key)
+        entry = validate(SweepEntry, content, origin=origin, key=key)
         _check_entry(entry, file, key, raw)
         value = parse_val(entry.val, where=f"{file}: {key}.val")
         current = get(raw, find_key(raw, entry.param))
@@ -40,7 +40,7 @@ def read_sweeps(
     return entries
 
 
-def read_seeds(config: Mapping[str, Any]) -> list[int] | None:
+def read_seeds(config: Mapping[str, Any], origin: Origin) -> list[int] | None:
     """The top-level ``seeds``, the replicates of every point."""
     seeds = config.get("seeds")
     if seeds is None:
@@ -51,10 +51,10 @@ def read_seeds(config: Mapping[str, Any]) -> list[int] | None:
         for seed in seeds
     ):
         raise ConfigError(
-            f"sweeps.yaml: seeds: expected a list of whole numbers of at least 0, got {seeds!r}"
+            f"{origin('seeds')}: seeds: expected a list of whole numbers from 0, got {seeds!r}"
         )
     if len(set(seeds)) < len(seeds):
-        raise ConfigError(f"sweeps.yaml: seeds: a seed is listed twice: {seeds!r}")
+        raise ConfigError(f"{origin('seeds')}: seeds: a seed is listed twice: {seeds!r}")
     return list(seeds)
 
 

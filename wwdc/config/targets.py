@@ -226,24 +226,39 @@ def _call(
 ) -> Any:
     partial = bool(node.get("_partial_", False))
     place = f"{key or 'config'}: {node['_target_']}"
-    try:
-        signature = inspect.signature(target)
-    except ValueError:  # a builtin without a signature
-        signature = None
-    if signature is not None:
-        try:
-            (signature.bind_partial if partial else signature.bind)(*positional, **named)
-        except TypeError as error:
-            unknown = [n for n in named if n not in signature.parameters]
-            guess = closest(unknown[0], signature.parameters) if unknown else ""
-            known = ", ".join(signature.parameters)
-            raise ConfigError(f"{place}: {error}.{guess} Arguments: {known}.") from None
+    _check_arguments(target, positional, named, partial, place)
     if partial:
         return functools.partial(target, *positional, **named)
     try:
         return target(*positional, **named)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{place}: {error}") from error
+
+
+def _check_arguments(
+    target: Callable[..., Any],
+    positional: list[Any],
+    named: Mapping[str, Any],
+    partial: bool,
+    place: str,
+) -> None:
+    """Compare the arguments with the target's signature, where it has one."""
+    try:
+        signature = inspect.signature(target)
+    except ValueError:  # a builtin may have none
+        return
+    known = signature.parameters
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in known.values())
+    for name in named:
+        if name not in known and not takes_any:
+            raise ConfigError(
+                f"{place}: unknown argument {name!r}.{closest(str(name), known)} "
+                f"Arguments: {', '.join(known)}."
+            )
+    try:
+        (signature.bind_partial if partial else signature.bind)(*positional, **named)
+    except TypeError as error:
+        raise ConfigError(f"{place}: {error}. Arguments: {', '.join(known)}.") from None
 
 
 def _check_reserved(node: Mapping[str, Any], key: str) -> None:
