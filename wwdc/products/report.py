@@ -64,7 +64,7 @@ def show_problems(tree: Tree, problems: Sequence[Problem], *, as_json: bool) -> 
         lines = [("broken" if p.broken else "note", _short(tree, p.path), p.message) for p in rank]
         _write_rows(("", "file", "what"), lines)
     verdict = f"{broken} broken" if broken else "all good"
-    sys.stdout.write(f"{tree.name}: {count} products, {verdict}\n")
+    sys.stdout.write(f"{tree.name}: {count} product{'s' * (count != 1)}, {verdict}\n")
 
 
 def show_garbage(tree: Tree, garbage: Sequence[Garbage], *, deleted: bool, as_json: bool) -> None:
