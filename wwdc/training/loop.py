@@ -140,6 +140,10 @@ def _settle_process(config: Mapping[str, Any]) -> None:
     for name in [name for name in os.environ if name.startswith("SLURM_")]:
         del os.environ[name]  # Lightning would take ranks and requeueing from them
     torch.set_num_threads(max(1, int(config["tune"]["resources"].get("cpu") or 1)))
+    _quiet_lightning()
+
+
+def _quiet_lightning() -> None:
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
@@ -165,6 +169,7 @@ def check_trainer(config: Mapping[str, Any]) -> None:
     Raises:
         TypeError: an argument that Lightning does not know.
     """
+    _quiet_lightning()
     work = Path(tempfile.gettempdir())
     _trainer(config, work, EpochRecorder(work, work, lambda row: None, None, []), None)
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wwdc.errors import ConfigError, WWDCError
+
 if TYPE_CHECKING:
     from wwdc.tune.trial import TrialSpec
 
@@ -25,6 +27,9 @@ def fit_workers(
 
     Returns:
         ``{"metrics": …}`` or, for a fault that a retry would repeat, ``{"error": message}``.
+
+    Raises:
+        ConfigError: what the first epoch showed to be wrong.
     """
     import ray.train
     from ray.train.torch import TorchTrainer
@@ -47,15 +52,16 @@ def fit_workers(
             callbacks=[TuneReportCallback()],
         ),
     )
-    returned = trainer.fit().return_value
-    return dict(returned or {})
+    returned = dict(trainer.fit().return_value or {})
+    if "refused" in returned:
+        raise ConfigError(returned["refused"])
+    return returned
 
 
 def _worker(config: dict[str, Any]) -> dict[str, Any]:
     import ray.train
     from ray.train.lightning import RayDDPStrategy, RayLightningEnvironment, prepare_trainer
 
-    from wwdc.errors import WWDCError
     from wwdc.training.loop import Distributed
     from wwdc.tune.trial import complete
 
@@ -70,5 +76,7 @@ def _worker(config: dict[str, Any]) -> dict[str, Any]:
     report: Callable[[dict[str, float]], None] = ray.train.report
     try:
         return {"metrics": complete(config["spec"], report, distributed)}
+    except ConfigError as error:
+        return {"refused": str(error)}
     except WWDCError as error:
         return {"error": str(error)}

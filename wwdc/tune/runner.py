@@ -16,7 +16,7 @@ from ray import tune
 from ray.tune.experiment import Trial
 
 from wwdc.config.schema import TuneConfig
-from wwdc.errors import ClusterError, WWDCError
+from wwdc.errors import ClusterError, ConfigError, WWDCError
 from wwdc.tune.progress import Progress
 from wwdc.tune.trial import Row, TrialSpec, complete, hold, record_failure
 
@@ -24,7 +24,11 @@ Engine = Literal["inline", "torch"]
 REPORT_EVERY_S = 1.0
 STATUS = "wwdc_status"
 OBJECT_STORE_BYTES = 200 * 1024**2
-TUNE_ENVIRONMENT = {"TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1", "TUNE_DISABLE_SIGINT_HANDLER": "1"}
+TUNE_ENVIRONMENT = {
+    "RAY_AIR_NEW_OUTPUT": "0",  # the new one talks even when asked not to
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+}
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,11 @@ def cluster(settings: TuneConfig, engine: Engine, cpus: int) -> Iterator[None]:
 
 
 def run_points(specs: Mapping[str, TrialSpec], sweep: Sweep) -> dict[str, str]:
-    """Train every spec as one Ray Tune run; point_id → ``done``, ``failed`` or ``elsewhere``."""
+    """Train every spec as one Ray Tune run; point_id → ``done``, ``failed`` or ``elsewhere``.
+
+    Raises:
+        ConfigError: what the first epoch showed to be wrong for every point.
+    """
     settings = sweep.settings
     trainable = _nested_trial if sweep.engine == "torch" else _inline_trial
     resources: Any = (
@@ -99,8 +107,6 @@ def run_points(specs: Mapping[str, TrialSpec], sweep: Sweep) -> dict[str, str]:
         tune.with_resources(function, resources),
         param_space={"point": tune.grid_search(list(specs))},
         tune_config=tune.TuneConfig(
-            metric=settings.metric if isinstance(settings.metric, str) else None,
-            mode=settings.mode if isinstance(settings.mode, str) else None,
             max_concurrent_trials=_concurrent(sweep),
             reuse_actors=sweep.engine == "inline",
             time_budget_s=settings.time_budget_s,
@@ -113,7 +119,10 @@ def run_points(specs: Mapping[str, TrialSpec], sweep: Sweep) -> dict[str, str]:
             verbose=0,
         ),
     )
-    tuner.fit()
+    try:
+        tuner.fit()
+    except _Refused as refused:
+        raise ConfigError(str(refused)) from None
     return watcher.outcomes
 
 
@@ -160,6 +169,9 @@ def _guarded(spec: TrialSpec, train: Any) -> None:
             return
         try:
             outcome = train()
+        except ConfigError as error:
+            tune.report({STATUS: "refused", "message": str(error)})
+            return
         except WWDCError as error:
             record_failure(spec, error)
             outcome = {"error": str(error)}
@@ -170,6 +182,10 @@ def _guarded(spec: TrialSpec, train: Any) -> None:
             tune.report({STATUS: "failed", "message": outcome["error"]})
             return
     tune.report({STATUS: "done", **outcome["metrics"]})
+
+
+class _Refused(BaseException):
+    """A mistake that all points share; not an Exception, so that Tune lets it through."""
 
 
 class _Watcher(tune.Callback):
@@ -197,6 +213,8 @@ class _Watcher(tune.Callback):
         **info: Any,
     ) -> None:
         point, status = trial.config["point"], result.get(STATUS)
+        if status == "refused":
+            raise _Refused(result["message"])
         if status is not None:
             self.outcomes[point] = status
         self.progress.event(point, status or "running", result)
