@@ -221,6 +221,26 @@ def test_launcher_in_the_folder_is_left_out(edit):
     assert any("hydra/launcher" in notice for notice in load(folder).notices)
 
 
+def test_hydra_runs_nothing(edit, tmp_path):
+    marker = tmp_path / "marker"
+    callback = f"{{_target_: os.system, command: 'touch {marker}'}}"
+    folder = edit("train.yaml", "hydra:\n", f"hydra:\n  callbacks: {{x: {callback}}}\n")
+    assert any("hydra.callbacks" in notice for notice in load(folder).notices)
+    assert not marker.exists()
+    edit("train.yaml", "hydra:\n", "hydra:\n  searchpath: ['pkg://this']\n")
+    with pytest.raises(ConfigError, match=r"train.yaml: hydra.searchpath: .*'pkg://this'"):
+        load(folder)
+
+
+def test_folders_added_to_the_search_path(edit, tmp_path):
+    shared = tmp_path / "shared" / "data"
+    shared.mkdir(parents=True)
+    (shared / "ours.yaml").write_text("defaults: [digits, _self_]\nloader: {batch_size: 16}\n")
+    path = f"hydra:\n  searchpath: ['file://{tmp_path}/shared']\n"
+    folder = edit("train.yaml", "hydra:\n", path)
+    assert load(folder, ["data=ours"]).resolve({})["lightning_loader"]["batch_size"] == 16
+
+
 def test_job_id_stays_text(outline):
     assert load(outline, ["hydra.job.id=5240735_2"]).job == "5240735_2"
     assert load(outline, ["hydra.job.id=0012"]).job == "0012"

@@ -136,14 +136,13 @@ def test_allow_targets_adds_classes_and_named_functions(package):
         instantiate(loss, allow=["colleague_package"])
     for target in ("colleague_package.os.system", "colleague_package.impl.os.system"):
         with pytest.raises(ConfigError):
-            instantiate(
-                {"_target_": target, "_partial_": True}, allow=["colleague_package", target]
-            )
+            node = {"_target_": target, "_partial_": True}
+            instantiate(node, allow=["colleague_package", target])
 
 
 def test_builds_what_the_outline_and_science_need():
-    assert isinstance(instantiate({"_target_": "torch.nn.Linear", "in_features": 2, "out_features": 3}),
-                      torch.nn.Linear)  # fmt: skip
+    layer = {"_target_": "torch.nn.Linear", "in_features": 2, "out_features": 3}
+    assert isinstance(instantiate(layer), torch.nn.Linear)
     optimizer = instantiate({"_target_": "torch.optim.AdamW", "_partial_": True, "lr": 0.1})
     assert optimizer(torch.nn.Linear(1, 1).parameters()).defaults["lr"] == 0.1
     schedule = {"_target_": "torch.optim.lr_scheduler.OneCycleLR", "_partial_": True, "max_lr": 1.0}
@@ -197,13 +196,13 @@ def test_messages_help():
         instantiate({"_target_": "torch.nn.Linear", "in_featurs": 1}, key="model")
     with pytest.raises(ConfigError, match=r"Linear.*missing.*'out_features'"):
         instantiate({"_target_": "torch.nn.Linear", "in_features": 1})
-    with pytest.raises(ConfigError, match=r"NSF|probability"):
+    with pytest.raises(ConfigError, match="probability"):
         instantiate({"_target_": "torch.nn.Dropout", "p": 7})
     with pytest.raises(ConfigError, match=r"'no_such_package' is not installed"):
         instantiate({"_target_": "no_such_package.Net"}, allow=["no_such_package"])
     with pytest.raises(ConfigError, match=r"does not exist: .*torch.nn.*no 'nothere'"):
         instantiate({"_target_": "torch.nn.nothere.Net"})
-    with pytest.raises(ConfigError, match=r"_partial_: unknown|_partal_: unknown.*'_partial_'"):
+    with pytest.raises(ConfigError, match=r"_partal_: unknown.*'_partial_'"):
         instantiate({"_target_": "torch.nn.ReLU", "_partal_": True})
     with pytest.raises(ConfigError, match=r"_args_: expected a list"):
         instantiate({"_target_": "torch.nn.ReLU", "_args_": "abc"})

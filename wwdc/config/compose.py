@@ -27,6 +27,7 @@ from wwdc.errors import ConfigError, closest
 
 _CONF = Path(__file__).parents[1] / "conf"
 _ALWAYS = ("paths", "tune")
+_HYDRA_RUNS = ("callbacks", "launcher")  # what Hydra would import and call
 _GROUP = re.compile(r"\w+(?:/\w+)*")
 Stage = Literal["train", "embed"]
 
@@ -197,8 +198,12 @@ def _own_keys(name: str, content: Mapping[str, Any], notices: list[str]) -> dict
     if not isinstance(hydra, dict):
         raise ConfigError(f"{name}: hydra: expected keys and values, got {hydra!r}")
     own["hydra"] = hydra = dict(hydra)
-    if hydra.pop("launcher", None) is not None:
-        notices.append(f"{name}: hydra.launcher is left out: points are started by Ray")
+    for key in _HYDRA_RUNS:
+        if hydra.pop(key, None) is not None:
+            notices.append(f"{name}: hydra.{key} is left out: Hydra only composes here")
+    for place in hydra.get("searchpath") or []:
+        if "://" in str(place) and not str(place).startswith("file://"):
+            raise ConfigError(f"{name}: hydra.searchpath: only folders can be added, not {place!r}")
     params = get(hydra, "sweeper.params")
     if isinstance(params, dict):
         lines = {

@@ -129,7 +129,8 @@ def validate(model: type[Model], value: Any, *, origin: Origin, key: str) -> Mod
     try:
         return model.model_validate(dict(value))
     except ValidationError as error:
-        first = error.errors()[0]
+        found = error.errors()
+        first = next((e for e in found if e["type"] == "extra_forbidden"), found[0])
         path = ".".join([key, *(str(part) for part in first["loc"])])
         raise ConfigError(f"{origin(path)}: {path}: {_reason(model, first)}") from None
 
