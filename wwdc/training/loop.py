@@ -13,17 +13,16 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.fabric.plugins.environments import LightningEnvironment
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 
 from wwdc.config import instantiate
+from wwdc.data.colour_mnist import SPLITS
 from wwdc.data.latents import latent_cache
 from wwdc.data.modules import ImageDataModule, LatentDataModule
 from wwdc.errors import ConfigError, ProductError
 from wwdc.products import atomic_copy
 from wwdc.training.callbacks import EpochRecorder, Row, best_checkpoint, read_metrics
 from wwdc.training.lightning_loaders import load_vae
-
-SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
