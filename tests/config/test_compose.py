@@ -276,6 +276,7 @@ def test_product_is_found_or_marked(edit, monkeypatch, tmp_path):
 
 def test_tune_group_is_always_there(outline):
     assert load(outline).tune.engine == "auto"
+    assert load(outline, ["~tune"]).tune.engine == "auto"
     composed = load(outline, ["tune.engine=inline", "tune.resources.gpu=0.25"])
     assert composed.tune.engine == "inline"
     assert composed.tune.resources.gpu == 0.25

@@ -75,6 +75,7 @@ def arrange(
     notices: list[str],
 ) -> Path:
     """Bring the merged tree into its final form, in place; returns the data root."""
+    raw["tune"] = raw.get("tune") or {}
     _rewrite_text(raw, hydra, origin)
     _alias_vae(raw, given, origin)
     _drop_loggers(raw, origin, notices)
