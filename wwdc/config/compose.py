@@ -3,6 +3,7 @@
 __all__ = ["load"]
 
 import re
+import shlex
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -95,8 +96,8 @@ def _refuse_launchers(folder: Path, parsed: Sequence[Override]) -> None:
     """The cluster is reached by sbatch, the searcher by tune.searcher, not by Hydra's plugins."""
     for override in parsed:
         if override.key == "hydra/launcher":
-            others = " ".join(o.text for o in parsed if o is not override)
-            line = f"sbatch cluster/ray_head.sh {folder} {others}".rstrip()
+            others = [o.text for o in parsed if o is not override]
+            line = shlex.join(["sbatch", "cluster/ray_head.sh", str(folder), *others])
             raise ConfigError(
                 f"{override.text}: points are started by Ray, not by a Hydra launcher. "
                 f"To run on the cluster: {line}"
