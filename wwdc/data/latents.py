@@ -32,7 +32,8 @@ _TYPES = ("float16", "float32", "float64")
 class Encodable(Protocol):
     """What the cache asks of a dataset."""
 
-    fingerprint: str
+    @property
+    def fingerprint(self) -> str: ...
 
     def table(self, split: Split) -> dict[str, NDArray[Any]]: ...
 
@@ -123,7 +124,7 @@ def _build(
         for name, array in arrays.items():
             with (temporary / f"{name}.npy").open("xb") as file:
                 np.save(file, array)
-                _sync(file.fileno())
+                os.fsync(file.fileno())
         meta = {
             "schema": _SCHEMA,
             "vae": vae_id,
@@ -137,7 +138,7 @@ def _build(
         with (temporary / "meta.json").open("x") as text:
             json.dump(meta, text, indent=1)
             text.flush()
-            _sync(text.fileno())
+            os.fsync(text.fileno())
         temporary.rename(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -203,7 +204,3 @@ def _remembered_sum(path: Path, _mtime_ns: int, _size: int, _inode: int) -> str:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(descriptor: int) -> None:
-    os.fsync(descriptor)

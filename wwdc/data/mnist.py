@@ -1,6 +1,6 @@
 """MNIST's four files: where they lie, what they must be, where they come from."""
 
-__all__ = ["MD5", "MIRRORS", "download", "find", "read_pair"]
+__all__ = ["MD5", "MIRRORS", "Part", "download", "find", "read_part"]
 
 import gzip
 import hashlib
@@ -8,6 +8,8 @@ import http.client
 import urllib.request
 import zlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -41,22 +43,30 @@ def find(root: Path, name: str) -> Path | None:
     return next((path for path in (root / name, root / f"{name}.gz") if path.exists()), None)
 
 
-def read_pair(images: Path, labels: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Images (N, 28, 28) and labels (N,) of one part of MNIST.
+@dataclass(frozen=True)
+class Part:
+    """One part of MNIST, training or test.
+
+    Attributes:
+        grey: images, uint8 (N, 28, 28).
+        digit: labels, int64 (N,).
+        md5: MD5 of the two files' contents by name, decompressed.
+    """
+
+    grey: NDArray[np.uint8]
+    digit: NDArray[np.int64]
+    md5: dict[str, str]
+
+
+def read_part(images: Path, labels: Path) -> Part:
+    """Read and check a file of images and the file of their labels.
+
+    Both are kept in memory: the points that a process trains read them once.
 
     Raises:
         DataError: a file is unreadable or truncated, or the two do not belong together.
     """
-    grey = parse_idx(read_content(images), images, ndim=3)
-    digit = parse_idx(read_content(labels), labels, ndim=1)
-    if grey.shape[1:] != (_SIDE, _SIDE):
-        raise DataError(f"{images}: images of {grey.shape[1]} × {grey.shape[2]}, not 28 × 28.")
-    if len(grey) != len(digit):
-        raise DataError(f"{labels}: {len(digit)} labels for the {len(grey)} images in {images}.")
-    wrong = np.flatnonzero(digit >= _CLASSES)
-    if len(wrong):
-        raise DataError(f"{labels}: label {digit[wrong[0]]} of image {wrong[0]} is no digit 0–9.")
-    return grey, digit.astype(np.int64)
+    return _read_part(images, _stamp(images), labels, _stamp(labels))
 
 
 def download(
@@ -92,10 +102,39 @@ def download(
             )
 
 
+@lru_cache(maxsize=2)
+def _read_part(images: Path, _first: object, labels: Path, _second: object) -> Part:
+    content = {path: read_content(path) for path in (images, labels)}
+    grey = parse_idx(content[images], images, ndim=3)
+    digit = parse_idx(content[labels], labels, ndim=1)
+    if grey.shape[1:] != (_SIDE, _SIDE):
+        raise DataError(f"{images}: images of {grey.shape[1]} × {grey.shape[2]}, not 28 × 28.")
+    if len(grey) != len(digit):
+        raise DataError(f"{labels}: {len(digit)} labels for the {len(grey)} images in {images}.")
+    wrong = np.flatnonzero(digit >= _CLASSES)
+    if len(wrong):
+        raise DataError(f"{labels}: label {digit[wrong[0]]} of image {wrong[0]} is no digit 0–9.")
+    md5 = {path.name.removesuffix(".gz"): _md5(data) for path, data in content.items()}
+    return Part(grey, digit.astype(np.int64), md5)
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    """What changes when a file does."""
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error}).") from error
+    return state.st_mtime_ns, state.st_size, state.st_ino
+
+
+def _md5(data: bytes) -> str:
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+
 def _fetch(url: str, md5: str) -> bytes:
     with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as response:
         data: bytes = response.read()
-    found = hashlib.md5(gzip.decompress(data), usedforsecurity=False).hexdigest()
+    found = _md5(gzip.decompress(data))
     if found != md5:
         raise ValueError(f"the content's MD5 is {found}, expected {md5}")
     return data

@@ -76,6 +76,11 @@ class BatchModule(pl.LightningDataModule, ABC):
         sampler = EpochBatchSampler(
             rows, self._batch_size, self.seed, shuffle, self.rank, self.world
         )
+        if self.trainer is not None:
+            # Lightning sets the epoch only after it made the first iterator, whose workers have
+            # drawn their first batches by then: a resumed run would begin with those of epoch 0.
+            progress: Any = self.trainer.fit_loop.epoch_progress.current
+            sampler.set_epoch(progress.processed)
         # A sampler of whole batches with `batch_size=None`: nothing is collated row by row, and
         # Lightning finds `set_epoch` where it looks for it.
         return DataLoader(

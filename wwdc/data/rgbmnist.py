@@ -2,15 +2,13 @@
 
 __all__ = ["RGBMNIST"]
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from wwdc.data.colour_mnist import ColourMNIST, Raw
-from wwdc.data.idx import read_content
-from wwdc.data.mnist import MD5, download, find, read_pair
+from wwdc.data.mnist import MD5, Part, download, find, read_part
 from wwdc.errors import DataError
 
 _TRAIN, _TEST = "train", "t10k"
@@ -66,14 +64,11 @@ class RGBMNIST(ColourMNIST):
         _ = self._raw
 
     def content(self) -> Mapping[str, str]:
-        parts = self._parts()
-        if parts is None:
+        """MD5 of each file's content; the files are checked as they are read."""
+        names = self._parts()
+        if names is None:
             return MD5
-        found = {path.name.removesuffix(".gz"): path for part in parts for path in self._pair(part)}
-        return {
-            name: hashlib.md5(read_content(path), usedforsecurity=False).hexdigest()
-            for name, path in found.items()
-        }
+        return {name: md5 for part in map(self._part, names) for name, md5 in part.md5.items()}
 
     @property
     def split_rule(self) -> str:
@@ -87,9 +82,12 @@ class RGBMNIST(ColourMNIST):
                 f"{self.root}: MNIST is not there: {', '.join(missing)} (or with .gz) missing. "
                 "`python -m wwdc.prepare EXPERIMENT` downloads it."
             )
-        pairs = [read_pair(*self._pair(part)) for part in parts]
-        grey, digit = (np.concatenate(arrays) for arrays in zip(*pairs, strict=True))
-        return Raw(grey, digit, len(pairs[0][0]) if len(pairs) > 1 else None)
+        read = [self._part(name) for name in parts]
+        return Raw(
+            np.concatenate([part.grey for part in read]),
+            np.concatenate([part.digit for part in read]),
+            test_from=len(read[0].grey) if len(read) > 1 else None,
+        )
 
     def _parts(self) -> tuple[str, ...] | None:
         """The parts to read; None when files must be downloaded first."""
@@ -99,10 +97,10 @@ class RGBMNIST(ColourMNIST):
             return _TRAIN, _TEST
         return (_TEST,) if there == {_TEST} and lacking == {_TRAIN} else None
 
-    def _pair(self, part: str) -> tuple[Path, Path]:
+    def _part(self, name: str) -> Part:
         images, labels = (
-            find(self.root, f"{part}-{kind}") for kind in ("images-idx3-ubyte", "labels-idx1-ubyte")
+            find(self.root, f"{name}-{kind}") for kind in ("images-idx3-ubyte", "labels-idx1-ubyte")
         )
         if images is None or labels is None:
-            raise DataError(f"{self.root}: the {part} images or labels are gone.")
-        return images, labels
+            raise DataError(f"{self.root}: the {name} images or labels are gone.")
+        return read_part(images, labels)
