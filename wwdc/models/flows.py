@@ -86,10 +86,11 @@ class CouplingFlow(ConditionalFlow):
     """Affine couplings, mixed by fixed random rotations, after a context-conditional affine layer.
 
     .. math:: x_0 = z\\,e^{s_0(c)} + t_0(c), \\quad (a, b) = R_k x_{k-1}, \\quad
-              x_k = (a,\\; b\\,e^{s_k(a, c)} + t_k(a, c)), \\quad u = x_K
+              x_k = (a,\\; b\\,e^{s_k(a, c)} + t_k(a, c)), \\quad
+              u = (R_K \\cdots R_1)^T x_K
 
     Couplings as in Real NVP, Dinh et al., https://arxiv.org/abs/1605.08803. All last layers start
-    at zero, so that the flow starts as a rotation; log-scales are bounded by a tanh.
+    at zero, so that the flow starts as the identity; log-scales are bounded by a tanh.
 
     Args:
         features: number of latents D, at least 2.
@@ -103,6 +104,9 @@ class CouplingFlow(ConditionalFlow):
     >>> flow.log_prob(torch.zeros(5, 4), torch.zeros(5, 2)).shape
     torch.Size([5])
     """
+
+    mixing: Tensor
+    unmixing: Tensor
 
     def __init__(
         self,
@@ -132,6 +136,8 @@ class CouplingFlow(ConditionalFlow):
         first = self.hidden_features[0]
         kept = self.features // 2
         self.register_buffer("mixing", _rotations(self.transforms, self.features, self.mixing_seed))
+        unmixing = torch.linalg.multi_dot([*self.mixing, torch.eye(self.features)]).T
+        self.register_buffer("unmixing", unmixing.contiguous())
         self.affine = _conditioner(context, (first,), 2 * self.features)
         # The first layer of every coupling sees the context: one product for all of them.
         self.embed = nn.Linear(context, self.transforms * first) if context else None
@@ -158,23 +164,23 @@ class CouplingFlow(ConditionalFlow):
         log_scale, shift, hidden = self._conditions(c)
         log_scales = [log_scale]
         x = torch.addcmul(shift, z, log_scale.exp())
-        for k, rotation in enumerate(self.mixing):  # type: ignore[arg-type]
+        for k, rotation in enumerate(self.mixing):
             x = x @ rotation
             a, b = x[:, :kept], x[:, kept:]
             log_scale, shift = self._couple(k, a, hidden[k])
             x = torch.cat([a, torch.addcmul(shift, b, log_scale.exp())], dim=-1)
             log_scales.append(log_scale)
-        return x, torch.cat(log_scales, dim=-1).sum(-1)
+        return x @ self.unmixing, torch.cat(log_scales, dim=-1).sum(-1)
 
     def inverse(self, u: Tensor, c: Tensor) -> Tensor:
         kept = self.features // 2
         first_scale, first_shift, hidden = self._conditions(c)
-        x = u
+        x = u @ self.unmixing.T
         for k in reversed(range(self.transforms)):
             a, b = x[:, :kept], x[:, kept:]
             log_scale, shift = self._couple(k, a, hidden[k])
             x = torch.cat([a, (b - shift) * torch.exp(-log_scale)], dim=-1)
-            x = x @ self.mixing[k].T  # type: ignore[index]
+            x = x @ self.mixing[k].T
         return (x - first_shift) * torch.exp(-first_scale)
 
 
