@@ -117,14 +117,12 @@ def probe(point: Product, root: Path, arguments: argparse.Namespace) -> tuple[st
 
 def report(sweep: str, dropped: list[str], runs: list[Scores], checks: list[Bar]) -> bool:
     """Print the means over seeds of a sweep and hold them against the bars."""
-    print(f"\n{sweep}: dropped {', '.join(dropped)}; {len(runs)} seeds, mean (lowest to highest)")
+    print(f"\n{sweep}: dropped {', '.join(dropped)}; {len(runs)} seeds, mean (lowest highest)")
     kinds = list(dict.fromkeys(kind for _, kind in runs[0]))
-    print(f"{'':12}" + "".join(f"{name:>20}" for name in VARIABLES))
+    print(f"{'':12}" + "".join(f"{name:>22}" for name in VARIABLES))
     for kind in kinds:
         cells = [[run[name, kind] for run in runs] for name in VARIABLES]
-        row = "".join(
-            f"{np.mean(c):7.3f} ({min(c):.2f} to {max(c):.2f})"[:20].rjust(20) for c in cells
-        )
+        row = "".join(f"{np.mean(c):8.3f} ({min(c):5.2f} {max(c):5.2f})" for c in cells)
         print(f"{kind:12}{row}")
     passed = True
     for bar in checks:
