@@ -114,9 +114,10 @@ def ray_session():
 
     before = dict(os.environ)
     os.environ["PYTHONPATH"] = os.pathsep.join([str(REPOSITORY), *sys.path])
-    start_local(2, dashboard=True)
+    folder = start_local(2, dashboard=True)
     yield
     ray.shutdown()
+    shutil.rmtree(folder, ignore_errors=True)
     os.environ.clear()
     os.environ.update(before)
 

@@ -6,7 +6,10 @@ from wwdc.tune.identity import canonical, digest, scientific
 
 CONFIG = {
     "seed": 1,
-    "data": {"x_ds": {"root": "/a", "drop_variables": ["b"], "views": 2}, "loader": {"batch_size": 4}},
+    "data": {
+        "x_ds": {"root": "/a", "drop_variables": ["b"], "views": 2},
+        "loader": {"batch_size": 4},
+    },
     "lightning_loader": {"lr": 1e-3, "vae_ckpt_path": "/a/vae.ckpt"},
     "trainer": {
         "max_epochs": 3,

@@ -88,6 +88,7 @@ def load(
         swept_overrides=swept,
         fixed_overrides=fixed,
         allow=allow,
+        trust=trust,
         job=job,
     )
 

@@ -44,6 +44,7 @@ class Composed:
         swept_overrides: command-line overrides with several values.
         fixed_overrides: command-line overrides with one value; they replace an axis on their key.
         allow: names that ``instantiate`` accepts beyond its own list.
+        trust: whether Python in the folder may be imported.
         job: ``{job_id}_{job_num}`` when ``hydra.job.id=…`` was given.
         raw: the tree, interpolations not yet resolved.
     """
@@ -62,6 +63,7 @@ class Composed:
     swept_overrides: list[ParsedAxis] = field(default_factory=list)
     fixed_overrides: dict[str, Any] = field(default_factory=dict)
     allow: tuple[str, ...] = ()
+    trust: bool = False
     job: str | None = None
     _products: dict[str, str | None] = field(default_factory=dict, repr=False)
     _resolved: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)

@@ -104,7 +104,7 @@ def train_point(
 
 def build_dataset(config: Mapping[str, Any]) -> Any:
     """The dataset ``data.x_ds`` names."""
-    return instantiate(config["data"]["x_ds"], allow=_allowed(config))
+    return instantiate(config["data"]["x_ds"], allow=_allowed(config), key="data.x_ds")
 
 
 def build_module(config: Mapping[str, Any], dataset: Any) -> Any:
@@ -124,7 +124,7 @@ def build_module(config: Mapping[str, Any], dataset: Any) -> Any:
                 "${product:DATA_NAME/EXPERIMENT} for the best one of an experiment."
             )
     pl.seed_everything(int(config.get("seed") or 0), workers=True, verbose=False)
-    module = instantiate(node, allow=_allowed(config))
+    module = instantiate(node, allow=_allowed(config), key="lightning_loader")
     if is_flow:
         load_vae(Path(node["vae_ckpt_path"]), module.vae)
     return module
@@ -153,6 +153,7 @@ def _data_module(
     loader, seed = config["data"]["loader"], int(config.get("seed") or 0)
     if module.stage == "vae":
         return ImageDataModule(dataset, loader, seed, rank=rank, world=world_size)
+    module.vae.to("cuda" if config["trainer"].get("accelerator") == "gpu" else "cpu")
     root = Path(config["paths"]["data_dir"]) / config["meta"]["data_name"] / "latents"
     latents = {
         split: latent_cache(root, module.vae, vae_id, dataset, split) for split in SPLITS
@@ -178,7 +179,10 @@ def _trainer(
 ) -> pl.Trainer:
     node = {key: value for key, value in config["trainer"].items() if key != "_target_"}
     callbacks = [_callback(item, config, work) for item in node.pop("callbacks", None) or []]
-    loggers = [instantiate(item, allow=_allowed(config)) for item in node.pop("logger", None) or []]
+    loggers = [
+        instantiate(item, allow=_allowed(config), key="trainer.logger")
+        for item in node.pop("logger", None) or []
+    ]
     engine: dict[str, Any] = {"plugins": [LightningEnvironment()]}
     if distributed:
         engine = {"plugins": list(distributed.plugins), "strategy": distributed.strategy}
@@ -202,7 +206,7 @@ def _trainer(
 def _callback(node: Mapping[str, Any], config: Mapping[str, Any], work: Path) -> Any:
     if "dirpath" in node:
         node = {**node, "dirpath": str(work / "best")}
-    return instantiate(node, allow=_allowed(config))
+    return instantiate(node, allow=_allowed(config), key="trainer.callbacks")
 
 
 def _fit(

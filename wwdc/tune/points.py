@@ -36,7 +36,7 @@ class Point:
         config_id: the same without the seed; replicates share it.
         overrides: dotted key → value, for every swept key.
         config: plain resolved configuration with placeholders for job and DATA_ROOT.
-        builds_on: what the result depends on besides: the dataset's fingerprint, a VAE's id.
+        lineage: what the result depends on besides: the dataset's fingerprint, a VAE's id and hash.
         detail: why a point is blocked or failed.
     """
 
@@ -49,7 +49,7 @@ class Point:
     overrides: dict[str, Any]
     seed: int | None
     config: dict[str, Any] = field(repr=False)
-    builds_on: dict[str, str] = field(repr=False)
+    lineage: dict[str, dict[str, str]] = field(repr=False)
     status: Status = "new"
     detail: str = ""
 
@@ -119,11 +119,12 @@ def _point(
 ) -> Point:
     overrides = {axis.key: choice.value for axis, choice in zip(axes, combination, strict=True)}
     config = composed.resolve(overrides)
-    check_targets(config, composed.meta.allow_targets)
+    check_targets(config, composed.allow)
     dataset = _dataset(config, composed)
     kept = _kept(dataset.catalogue, config, composed)
-    checkpoints, missing = _checkpoints(config, composed.data_root)
-    builds_on = checkpoints | {"data": dataset.fingerprint}
+    lineage, missing = _checkpoints(config, composed.data_root)
+    lineage["data"] = {"fingerprint": dataset.fingerprint}
+    builds_on: dict[str, Any] = {name: _identity(parent) for name, parent in lineage.items()}
     science = scientific(config, builds_on | {"kept": kept.names})
     named = next((i for i, choice in enumerate(combination) if choice.sweep), None)
     return Point(
@@ -136,7 +137,7 @@ def _point(
         overrides=overrides,
         seed=config.get("seed"),
         config=config,
-        builds_on=builds_on,
+        lineage=lineage,
         status="blocked" if missing else "new",
         detail=missing,
     )
@@ -145,7 +146,7 @@ def _point(
 def _dataset(config: Mapping[str, Any], composed: Composed) -> Any:
     node = {**config["data"]["x_ds"], "drop_variables": []}
     text = json.dumps(node).replace(ROOT, str(composed.data_root))
-    return _built_dataset(text, tuple(composed.meta.allow_targets))
+    return _built_dataset(text, composed.allow)
 
 
 @lru_cache(maxsize=64)
@@ -165,13 +166,15 @@ def _kept(catalogue: Catalogue, config: Mapping[str, Any], composed: Composed) -
     return kept
 
 
-def _checkpoints(config: Mapping[str, Any], root: Path) -> tuple[dict[str, str], str]:
+def _checkpoints(
+    config: Mapping[str, Any], root: Path
+) -> tuple[dict[str, dict[str, str]], str]:
     """Identity of the checkpoints a point starts from, and what of them is missing."""
     given = {
         "vae": config["lightning_loader"].get("vae_ckpt_path"),
         "resume": config.get("trainer_ckpt_path"),
     }
-    identities, missing = {}, ""
+    lineage, missing = {}, ""
     for name, text in given.items():
         if text is None:
             continue
@@ -179,19 +182,27 @@ def _checkpoints(config: Mapping[str, Any], root: Path) -> tuple[dict[str, str],
         if str(text).startswith(BLOCKED):
             product = str(text)[len(BLOCKED) : -1]
             missing = f"needs a checkpoint of {product}, which is not trained yet"
-            identities[name] = f"missing:{product}"
+            lineage[name] = {"missing": product}
         elif not path.is_file():
             missing = f"needs the checkpoint {path}, which does not exist"
-            identities[name] = f"missing:{text}"
+            lineage[name] = {"missing": str(text)}
         else:
-            identities[name] = _file_identity(path, path.stat().st_mtime_ns)
-    return identities, missing
+            lineage[name] = dict(_parent(path, path.stat().st_mtime_ns))
+    return lineage, missing
 
 
 @lru_cache(maxsize=64)
-def _file_identity(path: Path, _mtime_ns: int) -> str:
-    info = info_path(path)
-    return read_info(info).point_id if info.is_file() else sha256(path)
+def _parent(path: Path, _mtime_ns: int) -> Mapping[str, str]:
+    if not info_path(path).is_file():
+        return {"sha256": sha256(path)}
+    info = read_info(info_path(path))
+    return {"point_id": info.point_id, "sha256": str(info.sha256)}
+
+
+def _identity(parent: Mapping[str, str]) -> str:
+    """The point's id where there is one: the same point trained again is the same science."""
+    order = ("point_id", "sha256", "fingerprint", "missing")
+    return next(parent[key] for key in order if key in parent)
 
 
 def _with_status(

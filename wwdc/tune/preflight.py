@@ -8,13 +8,16 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from wwdc.config import ROOT, fill
+from wwdc.config import ROOT, Composed, check_targets, fill
 from wwdc.errors import ConfigError, DataError, ProductError
+from wwdc.prepare import write_catalogue
 from wwdc.tune.points import Plan, Point
 
 
-def preflight(plan: Plan, data_root: Path, notice: Callable[[str], None]) -> None:
+def preflight(plan: Plan, composed: Composed, notice: Callable[[str], None]) -> None:
     """Check that every point left can start: folder, data, model, VAE, callbacks.
+
+    When all is well, the catalogue of each dataset is written unless it is there.
 
     Raises:
         ConfigError: a target refuses its arguments, or the context does not match.
@@ -24,9 +27,15 @@ def preflight(plan: Plan, data_root: Path, notice: Callable[[str], None]) -> Non
     blocked = [point for point in plan.points if point.status == "blocked"]
     if blocked:
         raise ProductError(_blocked_message(blocked[0], len(blocked)))
-    _check_writable(data_root)
+    _check_writable(composed.data_root)
+    datasets: dict[str, Any] = {}
     for point in _distinct(plan.left):
-        _check_point(fill(point.config, job="0_0", data_root=data_root), notice)
+        config = fill(point.config, job="0_0", data_root=composed.data_root)
+        check_targets(config, composed.allow, resolve=True)
+        dataset = _check_point(config, notice)
+        datasets.setdefault(dataset.fingerprint, dataset)
+    for dataset in datasets.values():
+        write_catalogue(dataset, composed.data_root / composed.meta.data_name, notice)
 
 
 def _blocked_message(point: Point, count: int) -> str:
@@ -59,7 +68,8 @@ def _distinct(points: Iterable[Point]) -> list[Point]:
     return list(kinds.values())
 
 
-def _check_point(config: dict[str, Any], notice: Callable[[str], None]) -> None:
+def _check_point(config: dict[str, Any], notice: Callable[[str], None]) -> Any:
+    """Build what the point builds; its dataset."""
     from wwdc.training.loop import build_dataset, build_module, check_trainer
 
     dataset = build_dataset(config)
@@ -72,6 +82,7 @@ def _check_point(config: dict[str, Any], notice: Callable[[str], None]) -> None:
             module.vae.encode(dataset.images("train", _first_rows()))
     except (TypeError, ValueError, RuntimeError) as error:
         raise ConfigError(f"trainer, model_checkpoint or vae: {error}") from error
+    return dataset
 
 
 def _first_rows() -> Any:

@@ -3,7 +3,9 @@
 __all__ = ["Sweep", "cluster", "engine_for", "run_points", "start_local"]
 
 import os
+import shutil
 import socket
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -73,9 +75,10 @@ def cluster(settings: TuneConfig, engine: Engine, cpus: int) -> Iterator[None]:
         _refuse_unfit(needed, ray.cluster_resources(), "the connected cluster")
         yield
         return
+    folder: Path | None = None
     if settings.address == "local":
         _refuse_unfit(needed, {"CPU": float(cpus), "GPU": float(_local_gpus())}, "this machine")
-        start_local(cpus, dashboard=engine == "torch")
+        folder = start_local(cpus, dashboard=engine == "torch")
     else:
         _connect(settings.address)
     try:
@@ -84,6 +87,8 @@ def cluster(settings: TuneConfig, engine: Engine, cpus: int) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def run_points(specs: Mapping[str, TrialSpec], sweep: Sweep) -> dict[str, str]:
@@ -116,13 +121,13 @@ def run_points(specs: Mapping[str, TrialSpec], sweep: Sweep) -> dict[str, str]:
             storage_path=str(sweep.folder),
             failure_config=tune.FailureConfig(max_failures=settings.max_failures),
             callbacks=[watcher],
+            stop=_WhenRefused(watcher),
             verbose=0,
         ),
     )
-    try:
-        tuner.fit()
-    except _Refused as refused:
-        raise ConfigError(str(refused)) from None
+    tuner.fit()
+    if watcher.refused:
+        raise ConfigError(watcher.refused)
     return watcher.outcomes
 
 
@@ -181,11 +186,8 @@ def _guarded(spec: TrialSpec, train: Any) -> None:
         if "error" in outcome:
             tune.report({STATUS: "failed", "message": outcome["error"]})
             return
-    tune.report({STATUS: "done", **outcome["metrics"]})
-
-
-class _Refused(BaseException):
-    """A mistake that all points share; not an Exception, so that Tune lets it through."""
+    metrics = outcome["metrics"]
+    tune.report({STATUS: "done", **metrics, "epoch": metrics.get("epochs")})
 
 
 class _Watcher(tune.Callback):
@@ -195,9 +197,11 @@ class _Watcher(tune.Callback):
         self.specs = specs
         self.progress = progress
         self.outcomes: dict[str, str] = {}
+        self.refused = ""
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"specs": {}, "progress": None, "outcomes": {}}  # Tune pickles its callbacks
+        # Tune pickles its callbacks; nothing of ours survives that, nor needs to.
+        return {"specs": {}, "progress": None, "outcomes": {}, "refused": ""}
 
     def on_trial_start(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
@@ -214,7 +218,8 @@ class _Watcher(tune.Callback):
     ) -> None:
         point, status = trial.config["point"], result.get(STATUS)
         if status == "refused":
-            raise _Refused(result["message"])
+            self.refused = str(result["message"])
+            return
         if status is not None:
             self.outcomes[point] = status
         self.progress.event(point, status or "running", result)
@@ -229,6 +234,19 @@ class _Watcher(tune.Callback):
             text = trial.error_file and Path(trial.error_file).read_text()
             record_failure(spec, ClusterError(text or "the trial's process died"))
         self.progress.event(point, "failed")
+
+
+class _WhenRefused(tune.Stopper):
+    """Ends the whole run when a point met a mistake that all points share."""
+
+    def __init__(self, watcher: _Watcher) -> None:
+        self.watcher = watcher
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return bool(self.watcher.refused)
 
 
 def _concurrent(sweep: Sweep) -> int | None:
@@ -260,8 +278,10 @@ def _local_gpus() -> int:
     return torch.cuda.device_count()
 
 
-def start_local(cpus: int, dashboard: bool) -> None:
-    """A Ray of our own; its address is in every process' environment.
+def start_local(cpus: int, dashboard: bool) -> Path:
+    """Start a Ray of our own and return its temporary folder, the caller's to remove.
+
+    Its address is in every process' environment.
 
     A nested trainer frees an early-stopped trial's workers through the state API (so the dashboard
     must run) of the Ray that ``RAY_ADDRESS`` names (so several on a machine are told apart).
@@ -274,6 +294,7 @@ def start_local(cpus: int, dashboard: bool) -> None:
         RAY_TRAIN_ENABLE_STATE_TRACKING="1",
         **TUNE_ENVIRONMENT,
     )
+    folder = tempfile.mkdtemp(prefix="wwdc-ray-", dir="/tmp")  # sockets: 107 bytes at most
     ray.init(
         address="local",
         num_cpus=cpus,
@@ -282,7 +303,9 @@ def start_local(cpus: int, dashboard: bool) -> None:
         logging_level="ERROR",
         object_store_memory=OBJECT_STORE_BYTES,
         _node_ip_address=address,
+        _temp_dir=folder,
     )
+    return Path(folder)
 
 
 def _free_port() -> int:

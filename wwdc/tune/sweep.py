@@ -46,7 +46,7 @@ def run_sweep(
     """
     if not plan.left and not plan.counts["running"] and not plan.counts["blocked"]:
         return plan, EXIT_OK
-    preflight(plan, composed.data_root, notice)
+    preflight(plan, composed, notice)
     from wwdc.tune.runner import Sweep, cluster, engine_for, run_points
 
     settings, engine = composed.tune, engine_for(composed.tune)
@@ -139,8 +139,9 @@ def _spec(point: Point, composed: Composed, job_id: str, fresh: bool) -> TrialSp
         experiment_name=composed.meta.experiment_name,
         config=point.config,
         record=record,
-        lineage=dict(point.builds_on),
+        lineage=point.lineage,
         fresh=fresh,
+        code=composed.folder if composed.trust else None,
     )
 
 

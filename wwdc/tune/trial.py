@@ -4,6 +4,7 @@ __all__ = ["TrialSpec", "complete", "hold", "record_failure"]
 
 import platform
 import shutil
+import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from wwdc import products
 from wwdc.config import fill
 from wwdc.errors import ProductError
-from wwdc.products import Info, Tree, atomic_write, claim, now, publish_point
+from wwdc.products import Info, Parent, Tree, atomic_write, claim, now, publish_point
 
 if TYPE_CHECKING:
     from wwdc.training.loop import Distributed
@@ -31,7 +32,9 @@ class TrialSpec:
     Attributes:
         config: resolved configuration with placeholders.
         record: the info file's fields that the plan knows.
-        lineage: name → identity of what the point builds on.
+        lineage: name → ids and hashes of what the point builds on.
+        fresh: train the point although a product of it exists.
+        code: folder with Python of the user's that the configuration may name.
     """
 
     point_id: str
@@ -42,8 +45,9 @@ class TrialSpec:
     experiment_name: str
     config: dict[str, Any] = field(repr=False)
     record: dict[str, Any] = field(repr=False)
-    lineage: dict[str, str] = field(repr=False)
+    lineage: dict[str, dict[str, str]] = field(repr=False)
     fresh: bool = False
+    code: Path | None = None
 
     @property
     def tree(self) -> Tree:
@@ -87,22 +91,22 @@ def complete(
     from wwdc.training.loop import train_point
 
     created = now()
+    if spec.code is not None and str(spec.code) not in sys.path:
+        sys.path.insert(0, str(spec.code))
     job = f"{spec.job_id}_{spec.job_num}"
     config = fill(spec.config, job=job, data_root=spec.data_root)
-    scratch = config["paths"].get("scratch_data_dir")
-    if scratch:
-        Path(scratch).mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f"wwdc-{spec.point_id}-", dir=scratch))
+    rank = distributed.rank if distributed else 0
+    work = _scratch(config["paths"].get("scratch_data_dir"), f"wwdc-{spec.point_id}-{rank}-")
     try:
         result = train_point(
             config,
             keep=spec.keep,
             work=work,
-            vae_id=spec.lineage.get("vae", ""),
+            vae_id=spec.lineage.get("vae", {}).get("point_id", ""),
             report=report,
             distributed=distributed,
         )
-        if distributed is None or distributed.rank == 0:
+        if rank == 0:
             info = _info(spec, config, "done", result.metrics, created)
             publish_point(spec.tree, result.checkpoint, info, spec.keep / "metrics.csv")
             for name in IN_PROGRESS:
@@ -110,6 +114,15 @@ def complete(
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return result.metrics
+
+
+def _scratch(parent: str | None, prefix: str) -> Path:
+    """A fresh node-local folder; those that a killed process of this point left are removed."""
+    folder = Path(parent or tempfile.gettempdir())
+    folder.mkdir(parents=True, exist_ok=True)
+    for stale in folder.glob(f"{prefix}*"):
+        shutil.rmtree(stale, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=prefix, dir=folder))
 
 
 def record_failure(spec: TrialSpec, error: BaseException) -> None:
@@ -142,7 +155,7 @@ def _info(
         created=created,
         config=config,
         device=_device(config),
-        lineage=spec.lineage,
+        lineage={name: Parent(**ids) for name, ids in spec.lineage.items()},
         kind="checkpoint",
     )
 
