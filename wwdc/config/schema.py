@@ -85,10 +85,13 @@ class SweepEntry(_Schema):
 
 
 class Resources(_Schema):
-    """What one worker of a point takes; a fraction of a GPU packs several on one card."""
+    """What one worker of a point takes; a fraction of a GPU packs several on one card.
+
+    Without a number for ``gpu``, a point whose trainer asks for a GPU takes one.
+    """
 
     cpu: PositiveFloat = 1
-    gpu: NonNegativeFloat = 0
+    gpu: NonNegativeFloat | None = None
 
 
 class TuneConfig(_Schema):

@@ -18,6 +18,7 @@ import yaml
 from rich.console import Console
 
 from wwdc.config import Composed, fill
+from wwdc.config.schema import TuneConfig
 from wwdc.products import Tree, atomic_write
 from wwdc.terminal import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_STOPPED, notice
 from wwdc.tune.points import Plan, Point, make_plan
@@ -49,7 +50,8 @@ def run_sweep(
     preflight(plan, composed, notice)
     from wwdc.tune.runner import Sweep, cluster, engine_for, run_points
 
-    settings, engine = composed.tune, engine_for(composed.tune)
+    settings = _with_gpus(composed.tune, plan)
+    engine = engine_for(settings)
     cpus = settings.cpus or len(os.sched_getaffinity(0))
     outcomes: dict[str, str] = {}
     code = EXIT_OK
@@ -76,6 +78,15 @@ def run_sweep(
             code = stopped.code
     after = make_plan(composed, tree)
     return after, code or _exit_code(after)
+
+
+def _with_gpus(settings: TuneConfig, plan: Plan) -> TuneConfig:
+    """The settings with a number of GPUs: one where a trainer asks for it and none is said."""
+    if settings.resources.gpu is not None:
+        return settings
+    wanted = any(point.config["trainer"].get("accelerator") == "gpu" for point in plan.points)
+    resources = settings.resources.model_copy(update={"gpu": float(wanted)})
+    return settings.model_copy(update={"resources": resources})
 
 
 def new_job_id() -> str:
