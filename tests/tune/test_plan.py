@@ -138,3 +138,14 @@ def test_a_thousand_points_are_planned(tmp_path, data_root):
     folder = flow_experiment(tmp_path, sweeps={})
     plan = plan_of(folder, "seed=range(0,1000)")
     assert len({point.point_id for point in plan.points}) == 1000
+
+
+def test_blocked_names_the_command_that_trains_what_is_missing(tmp_path, data_root, capsys):
+    folder = vae_experiment(tmp_path)
+    flow = flow_experiment(tmp_path)
+    command = f"python -m wwdc.tune {folder}"
+    assert main([str(flow), "--dry-run"]) == 0
+    assert command in capsys.readouterr().out.replace("\n", "")
+    assert main([str(flow)]) == 2
+    assert command in capsys.readouterr().err
+    assert not data_root.exists()

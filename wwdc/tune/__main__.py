@@ -79,7 +79,7 @@ def _show_dry(plan: Plan, options: argparse.Namespace, screen: Console) -> None:
     if blocked:
         screen.print(f"blocked: {blocked[0].detail}", markup=False, soft_wrap=True)
     counts = ", ".join(f"{count} {status}" for status, count in sorted(plan.counts.items()))
-    screen.print(f"{counts}. Nothing was started.")
+    screen.print(f"{counts}. Nothing was started.", highlight=False)
 
 
 def _show_end(

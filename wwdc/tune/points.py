@@ -17,6 +17,7 @@ from wwdc.errors import ConfigError, DataError
 from wwdc.models.context import check_context
 from wwdc.products import Info, Tree, claimed, info_path, read_info, sha256
 from wwdc.tune.identity import digest, scientific
+from wwdc.tune.siblings import command_that_trains
 from wwdc.tune.sweeps import Axis, Choice, read_axes
 
 Status = Literal["new", "partial", "running", "done", "stopped", "failed", "blocked"]
@@ -122,7 +123,7 @@ def _point(
     check_targets(config, composed.allow)
     dataset = _dataset(config, composed)
     kept = _kept(dataset.catalogue, config, composed)
-    lineage, missing = _checkpoints(config, composed.data_root)
+    lineage, missing = _checkpoints(config, composed.data_root, composed.folder)
     lineage["data"] = {"fingerprint": dataset.fingerprint}
     builds_on: dict[str, Any] = {name: _identity(parent) for name, parent in lineage.items()}
     science = scientific(config, builds_on | {"kept": kept.names})
@@ -167,7 +168,7 @@ def _kept(catalogue: Catalogue, config: Mapping[str, Any], composed: Composed) -
 
 
 def _checkpoints(
-    config: Mapping[str, Any], root: Path
+    config: Mapping[str, Any], root: Path, folder: Path
 ) -> tuple[dict[str, dict[str, str]], str]:
     """Identity of the checkpoints a point starts from, and what of them is missing."""
     given = {
@@ -181,10 +182,12 @@ def _checkpoints(
         path = Path(str(text).replace(ROOT, str(root)))
         if str(text).startswith(BLOCKED):
             product = str(text)[len(BLOCKED) : -1]
-            missing = f"needs a checkpoint of {product}, which is not trained yet"
+            command = command_that_trains(product, folder)
+            missing = f"needs a checkpoint of {product}, which is not trained yet: {command}"
             lineage[name] = {"missing": product}
         elif not path.is_file():
-            missing = f"needs the checkpoint {path}, which does not exist"
+            command = command_that_trains("/".join(path.parts[-4:-2]), folder)
+            missing = f"needs the checkpoint {path}, which does not exist: {command}"
             lineage[name] = {"missing": str(text)}
         else:
             lineage[name] = dict(_parent(path, path.stat().st_mtime_ns))

@@ -39,12 +39,10 @@ def preflight(plan: Plan, composed: Composed, notice: Callable[[str], None]) -> 
 
 
 def _blocked_message(point: Point, count: int) -> str:
-    named = point.config["lightning_loader"].get("vae_ckpt_path")
+    named = str(point.config["lightning_loader"].get("vae_ckpt_path")).replace(ROOT, "$DATA_ROOT")
     return (
-        f"{count} of the points cannot start: point {point.job_num} {point.detail} "
-        f"(model.yaml: lightning_loader.vae_ckpt_path={str(named).replace(ROOT, '$DATA_ROOT')}). "
-        "Train it first (python -m wwdc.tune on its experiment folder), "
-        "or set lightning_loader.vae_ckpt_path."
+        f"{count} of the points cannot start. Point {point.job_num} {point.detail} "
+        f"(model.yaml: lightning_loader.vae_ckpt_path={named})"
     )
 
 

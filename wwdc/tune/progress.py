@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -27,17 +28,29 @@ MAX_ROWS = 40
 
 
 def plan_table(plan: Plan) -> Table:
-    """Every point, what differs and its status."""
-    table = Table(title=f"{plan.experiment}: {len(plan.points)} points", title_justify="left")
-    for name in ("#", "point", "sweep", "what differs", "status"):
-        table.add_column(name, justify="right" if name == "#" else "left", overflow="fold")
+    """Every point: its sweep, the values that differ between points, its status."""
+    keys = list(dict.fromkeys(key for point in plan.points for key in point.overrides))
+    named = any(point.sweep for point in plan.points)
+    with_job = any(point.status in ("done", "stopped") for point in plan.points)
+    table = Table(
+        title=f"{plan.experiment}: {_points(len(plan.points))}", title_justify="left", box=SIMPLE
+    )
+    table.add_column("#", justify="right")
+    for name in ["point", *(["sweep"] if named else []), *map(_leaf, keys), "status"]:
+        table.add_column(name, overflow="fold")
+    if with_job:
+        table.add_column("product", overflow="fold")
     for point in plan.points:
-        differs = "  ".join(f"{_leaf(k)}={_value(v)}" for k, v in point.overrides.items())
+        cells = [point.point_id, *([point.sweep or "–"] if named else [])]
+        cells += [_value(point.overrides[key]) if key in point.overrides else "" for key in keys]
         status = Text(point.status, style=STYLES.get(point.status, ""))
-        if point.detail and point.status in ("blocked", "done", "stopped", "failed"):
-            status.append(f" {point.detail}", style="dim")
-        table.add_row(str(point.job_num), point.point_id, point.sweep or "–", differs, status)
+        product = [Text(point.detail)] if with_job and point.status in ("done", "stopped") else []
+        table.add_row(str(point.job_num), *map(Text, cells), status, *product)
     return table
+
+
+def _points(count: int) -> str:
+    return "1 point" if count == 1 else f"{count} points"
 
 
 @dataclass
@@ -121,7 +134,7 @@ class Progress:
         rows = list(self.rows.values())
         finished = sum(row.state in ("done", "stopped") for row in rows)
         title = f"{self.title}: {finished} of {len(rows)} points done{self._eta(rows)}"
-        table = Table(title=title, title_justify="left")
+        table = Table(title=title, title_justify="left", box=SIMPLE)
         for name in ("#", "point", "state", "epoch", self.metric, "time"):
             table.add_column(name, justify="left" if name in ("point", "state") else "right")
         active = [row for row in rows if row.state in ("running", "failed")]
@@ -131,7 +144,7 @@ class Progress:
             value = f"{row.metric:.5g}" if row.metric is not None else ""
             state = Text(row.state, style=STYLES.get(row.state, ""))
             number = str(row.point.job_num)
-            table.add_row(number, row.point.label, state, row.epoch, value, _clock(row))
+            table.add_row(number, Text(row.point.label), state, row.epoch, value, _clock(row))
         if len(shown) < len(rows):
             table.caption = f"{len(rows) - len(shown)} more"
         return table
