@@ -94,7 +94,7 @@ def test_extending_a_sweep_runs_only_what_is_new(swept, tmp_path, monkeypatch, c
     shutil.copytree(root, mine)
     monkeypatch.setenv("DATA_ROOT", str(mine))
     assert main([str(experiment), f"{DROPS}=[b]", "+seed=1,3"]) == 0
-    assert "1 of 2 points to train" in capsys.readouterr().out
+    assert "1 of 2 to train" in capsys.readouterr().out
     assert len(metrics_of(mine)) == 5
 
 

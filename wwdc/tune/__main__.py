@@ -62,7 +62,7 @@ def _run(options: argparse.Namespace) -> int:
         return 0
     left = len(plan.left)
     if left or plan.counts["blocked"] or plan.counts["running"]:
-        screen.print(f"{plan.experiment}: {left} of {len(plan.points)} points to train")
+        screen.print(f"{plan.experiment}: {left} of {len(plan.points)} to train")
     plan, code = run_sweep(composed, tree, plan, fresh=options.fresh, console=screen)
     if options.json:
         _print_json(plan)
@@ -91,19 +91,23 @@ def _show_end(
     if not trained and code == 0:
         screen.print(f"All {finished} points are done; nothing to train.")
     else:
-        screen.print(f"{finished} of {len(plan.points)} points done.")
-    for point in plan.points:
-        if point.status == "failed":
-            screen.print(
-                f"failed: #{point.job_num} {point.label}: see {point.detail}",
-                markup=False,
-                soft_wrap=True,
-            )
+        screen.print(f"{finished} of {len(plan.points)} done.")
+    _show_failures(plan, tree, screen)
     screen.print(f"Products: {tree.path}", markup=False, soft_wrap=True)
     if code in (EXIT_STOPPED, EXIT_INTERRUPTED):
         screen.print(f"Stopped. The same command goes on: python -m wwdc.tune {folder}")
     else:
         screen.print(f"Next: python -m wwdc.products ls {folder}", markup=False, soft_wrap=True)
+
+
+def _show_failures(plan: Plan, tree: Tree, screen: Console) -> None:
+    reasons = {info.point_id: info.reason for info in tree.failed()}
+    for point in plan.points:
+        if point.status == "failed":
+            reason = (reasons.get(point.point_id) or "unknown").strip().splitlines()[-1]
+            text = f"failed: #{point.job_num} {point.label}: {reason}"
+            screen.print(text, markup=False, soft_wrap=True)
+            screen.print(f"        traceback: {point.detail}", markup=False, soft_wrap=True)
 
 
 def _print_json(plan: Plan) -> None:

@@ -133,7 +133,7 @@ class Progress:
     def _table(self) -> Table:
         rows = list(self.rows.values())
         finished = sum(row.state in ("done", "stopped") for row in rows)
-        title = f"{self.title}: {finished} of {len(rows)} points done{self._eta(rows)}"
+        title = f"{self.title}: {finished} of {len(rows)} done{self._eta(rows)}"
         table = Table(title=title, title_justify="left", box=SIMPLE)
         for name in ("#", "point", "state", "epoch", self.metric, "time"):
             table.add_column(name, justify="left" if name in ("point", "state") else "right")

@@ -9,7 +9,7 @@ import shutil
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -47,7 +47,8 @@ def run_sweep(
     """
     if not plan.left and not plan.counts["running"] and not plan.counts["blocked"]:
         return plan, EXIT_OK
-    preflight(plan, composed, notice)
+    with console.status("checking data and models"):
+        preflight(plan, composed, notice)
     from wwdc.tune.runner import Sweep, cluster, engine_for, run_points
 
     settings = _with_gpus(composed.tune, plan)
@@ -56,7 +57,10 @@ def run_sweep(
     outcomes: dict[str, str] = {}
     code = EXIT_OK
     deadline = time.monotonic() + settings.time_budget_s if settings.time_budget_s else None
-    with cluster(settings, engine, cpus), _signals():
+    with ExitStack() as stack:
+        with console.status("starting Ray"):
+            stack.enter_context(cluster(settings, engine, cpus))
+        stack.enter_context(_signals())
         job_id = new_job_id()
         folder = tree.multiruns / job_id
         _freeze(composed, plan, folder, job_id)
