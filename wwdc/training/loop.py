@@ -99,7 +99,17 @@ def train_point(
         )
     _load_weights(module, best)
     tested = trainer.test(module, datamodule=data, verbose=False)[0]
+    _end_loggers(trainer)
     return Result(best, _summary(config, rows, tested), rows)
+
+
+def _end_loggers(trainer: pl.Trainer) -> None:
+    """End every mirror's run, or the next point of this process would be logged into it."""
+    for logger in trainer.loggers:
+        logger.finalize("success")
+        finish = getattr(logger.experiment, "finish", None)
+        if callable(finish):
+            finish()
 
 
 def build_dataset(config: Mapping[str, Any]) -> Any:

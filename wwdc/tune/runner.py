@@ -2,6 +2,7 @@
 
 __all__ = ["Sweep", "cluster", "engine_for", "run_points", "start_local"]
 
+import logging
 import os
 import shutil
 import socket
@@ -104,6 +105,7 @@ def run_points(specs: Mapping[str, TrialSpec], sweep: Sweep) -> dict[str, str]:
         if sweep.engine == "torch"
         else {"cpu": settings.resources.cpu, "gpu": settings.resources.gpu}
     )
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures are told by the watcher
     watcher = _Watcher(specs, sweep.progress)
     function = tune.with_parameters(
         trainable, specs=dict(specs), settings=settings.model_dump(), folder=sweep.folder

@@ -140,6 +140,7 @@ def _spec(point: Point, composed: Composed, job_id: str, fresh: bool) -> TrialSp
     record = {
         "param": _as_written(point, composed),
         "val": value,
+        "sweep": point.sweep,
         "description": point.description,
         "config_id": point.config_id,
         "seed": point.seed,
