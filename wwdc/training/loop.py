@@ -107,7 +107,7 @@ def _end_loggers(trainer: pl.Trainer) -> None:
     """End every mirror's run, or the next point of this process would be logged into it."""
     for logger in trainer.loggers:
         logger.finalize("success")
-        finish = getattr(logger.experiment, "finish", None)
+        finish = getattr(getattr(logger, "experiment", None), "finish", None)
         if callable(finish):
             finish()
 
