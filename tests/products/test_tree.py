@@ -41,6 +41,14 @@ def test_the_newest_finished_counts(tree, make_product):
     assert [p.info.job_id for p in tree.products()] == ["1", "2", "3"]
 
 
+def test_finding_a_point_parses_only_what_mentions_it(tree, make_product):
+    other = make_product("000000000001", job_num=1)
+    other.info_path.write_text("a: [")
+    product = make_product("0a1b2c3d4e5f", job_num=2)
+    make_product("000000000003", job_num=3, lineage={"vae": {"point_id": "0a1b2c3d4e5f"}})
+    assert tree.find("0a1b2c3d4e5f") == product
+
+
 def test_a_changed_info_file_is_read_again(tree, make_product):
     product = make_product()
     assert tree.products() == [product]

@@ -141,8 +141,14 @@ class Tree:
         return {p.info.point_id: p for p in self.products() if p.info.status in _FINISHED}
 
     def find(self, point_id: str) -> Product | None:
-        """The newest finished checkpoint of one point. For many points ask `finished` once."""
-        return self.finished().get(point_id)
+        """The newest finished checkpoint of one point. For many points ask `finished` once.
+
+        Only info files that mention the point are parsed: a trial asks this before it trains,
+        and a thousand files take a second to parse but hundredths of one to read.
+        """
+        mentions = (path for path in self.ckpts.glob(f"*{_INFO}") if _mentions(path, point_id))
+        found = [p for p in self._complete(mentions) if p.info.point_id == point_id]
+        return next((p for p in reversed(found) if p.info.status in _FINISHED), None)
 
     def failed(self) -> list[Info]:
         """Why points failed, for those that have not been run again since."""
@@ -169,6 +175,13 @@ class Tree:
         info = read_info(path)
         self._read[path] = (stamp, info)
         return info
+
+
+def _mentions(path: Path, text: str) -> bool:
+    try:
+        return text.encode() in path.read_bytes()
+    except FileNotFoundError:  # removed while we looked
+        return False
 
 
 def artefact_of(info_file: Path) -> Path | None:
