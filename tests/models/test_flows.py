@@ -9,8 +9,15 @@ from torch.func import jacrev, vmap
 from wwdc.errors import ConfigError
 from wwdc.models import digits, rgbmnist
 
-FLOWS = {digits.CouplingFlow, rgbmnist.CouplingFlow, digits.Flow, rgbmnist.Flow}
-every_flow = pytest.mark.parametrize("make", sorted(FLOWS, key=str), ids=lambda make: make.__name__)
+
+def sheared(*arguments, **settings):
+    """A coupling flow whose affine map is not diagonal."""
+    return rgbmnist.CouplingFlow(*arguments, rank=2, **settings)
+
+
+FLOWS = [digits.CouplingFlow, rgbmnist.CouplingFlow, digits.Flow, rgbmnist.Flow, sheared]
+FLOWS = list(dict.fromkeys(FLOWS))
+every_flow = pytest.mark.parametrize("make", FLOWS, ids=lambda make: make.__name__)
 
 
 def trained(make, features=4, context=3, **settings):
@@ -112,8 +119,9 @@ def test_same_generator_same_samples(make):
     assert torch.equal(first, second)
 
 
-def test_coupling_starts_as_the_identity():
-    flow, (z, c) = rgbmnist.CouplingFlow(4, 3, [16], 3).double(), batch()
+@pytest.mark.parametrize("rank", [0, 4])
+def test_coupling_starts_as_the_identity(rank):
+    flow, (z, c) = rgbmnist.CouplingFlow(4, 3, [16], 3, rank=rank).double(), batch()
     u, log_det = flow.to_base(z, c)
     torch.testing.assert_close(u, z, atol=1e-5, rtol=0)
     assert not log_det.any()
@@ -155,7 +163,15 @@ def test_density_is_learnt():
 
 @pytest.mark.parametrize(
     "settings",
-    [{"features": 1}, {"transforms": 0}, {"hidden_features": []}, {"bound": 0.0}, {"features": 0}],
+    [
+        {"features": 1},
+        {"transforms": 0},
+        {"hidden_features": []},
+        {"bound": 0.0},
+        {"features": 0},
+        {"rank": -1},
+        {"rank": 5},
+    ],
 )
 def test_impossible_settings_are_refused(settings):
     with pytest.raises(ConfigError, match=r"lightning_loader\.flow"):
@@ -163,6 +179,6 @@ def test_impossible_settings_are_refused(settings):
 
 
 def test_vmapped_log_prob_agrees():
-    flow, (z, c) = trained(rgbmnist.CouplingFlow), batch()
+    flow, (z, c) = trained(sheared), batch()
     rows = vmap(lambda a, b: flow.log_prob(a[None], b[None])[0])(z, c)
     torch.testing.assert_close(rows, flow.log_prob(z, c))

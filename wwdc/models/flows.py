@@ -83,14 +83,17 @@ class ConditionalFlow(nn.Module, ABC):
 
 
 class CouplingFlow(ConditionalFlow):
-    """Affine couplings, mixed by fixed random rotations, after a context-conditional affine layer.
+    """Affine couplings, mixed by fixed random rotations, after an affine map that the context sets.
 
-    .. math:: x_0 = z\\,e^{s_0(c)} + t_0(c), \\quad (a, b) = R_k x_{k-1}, \\quad
+    .. math:: x_0 = (1 + U(c)\\,V(c)^T)\\,(z\\,e^{s_0(c)} + t_0(c)), \\quad
+              (a, b) = R_k x_{k-1}, \\quad
               x_k = (a,\\; b\\,e^{s_k(a, c)} + t_k(a, c)), \\quad
               u = (R_K \\cdots R_1)^T x_K
 
     Couplings as in Real NVP, Dinh et al., https://arxiv.org/abs/1605.08803. All last layers start
-    at zero, so that the flow starts as the identity; log-scales are bounded by a tanh.
+    at zero, so that the flow starts as the identity; log-scales are bounded by a tanh. What the
+    affine map removes leaves the dropped variables as linear in u as they are in z, which couplings
+    do not.
 
     Args:
         features: number of latents D, at least 2.
@@ -98,6 +101,7 @@ class CouplingFlow(ConditionalFlow):
         hidden_features: hidden units of each coupling's network.
         transforms: number of couplings K.
         bound: largest log-scale of one coupling.
+        rank: columns of U and V, at most D; 0 leaves the affine map diagonal.
         mixing_seed: seed of the rotations, which are not trained.
 
     >>> flow = CouplingFlow(features=4, context=2, hidden_features=[16], transforms=3)
@@ -115,6 +119,7 @@ class CouplingFlow(ConditionalFlow):
         hidden_features: Sequence[int] = (128, 128),
         transforms: int = 8,
         bound: float = 2.0,
+        rank: int = 0,
         mixing_seed: int = 0,
     ) -> None:
         super().__init__(features)
@@ -127,7 +132,13 @@ class CouplingFlow(ConditionalFlow):
             )
         self.hidden_features = tuple(hidden_features)
         self.transforms = transforms
+        if not 0 <= rank <= features:
+            raise ConfigError(
+                f"lightning_loader.flow.rank is {rank}: it must be between 0 and features, "
+                f"{features}."
+            )
         self.bound = bound
+        self.rank = rank
         self.mixing_seed = mixing_seed
         if context is not None:
             self.bind(context)
@@ -139,6 +150,7 @@ class CouplingFlow(ConditionalFlow):
         unmixing = torch.linalg.multi_dot([*self.mixing, torch.eye(self.features)]).T
         self.register_buffer("unmixing", unmixing.contiguous())
         self.affine = _conditioner(context, (first,), 2 * self.features)
+        self.shear = _Shear(self.features, context, first, self.rank) if self.rank else None
         # The first layer of every coupling sees the context: one product for all of them.
         self.embed = nn.Linear(context, self.transforms * first) if context else None
         self.couplings = nn.ModuleList(
@@ -164,6 +176,9 @@ class CouplingFlow(ConditionalFlow):
         log_scale, shift, hidden = self._conditions(c)
         log_scales = [log_scale]
         x = torch.addcmul(shift, z, log_scale.exp())
+        if self.shear:
+            x, log_det = self.shear(x, c)
+            log_scales.append(log_det[:, None])
         for k, rotation in enumerate(self.mixing):
             x = x @ rotation
             a, b = x[:, :kept], x[:, kept:]
@@ -181,6 +196,8 @@ class CouplingFlow(ConditionalFlow):
             log_scale, shift = self._couple(k, a, hidden[k])
             x = torch.cat([a, (b - shift) * torch.exp(-log_scale)], dim=-1)
             x = x @ self.mixing[k].T
+        if self.shear:
+            x = self.shear.inverse(x, c)
         return (x - first_shift) * torch.exp(-first_scale)
 
 
@@ -245,6 +262,33 @@ def _conditioner(inputs: int, hidden: Sequence[int], outputs: int) -> nn.Sequent
     for parameter in last.parameters():
         nn.init.zeros_(parameter)
     return nn.Sequential(*layers, last)
+
+
+class _Shear(nn.Module):
+    """x (1 + U(c) V(c)^T)^T with U = 0 at the start: D × D maps at the price of 2 D R numbers."""
+
+    def __init__(self, features: int, context: int, hidden: int, rank: int) -> None:
+        super().__init__()
+        self.network = _conditioner(context, (hidden,), 2 * features * rank)
+        self.base = nn.Parameter(torch.randn(features, rank) / math.sqrt(features))
+
+    def _factors(self, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """U (B, D, R), V (B, D, R) and 1 + V^T U (B, R, R), whose determinant is the map's."""
+        features, rank = self.base.shape
+        u, v = self.network(c).view(len(c), 2, features, rank).unbind(1)
+        v = v + self.base
+        return u, v, torch.eye(rank, dtype=c.dtype, device=c.device) + v.mT @ u
+
+    def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        u, v, core = self._factors(c)
+        moved = x + (u @ (v.mT @ x[..., None])).squeeze(-1)
+        return moved, torch.linalg.slogdet(core).logabsdet
+
+    def inverse(self, x: Tensor, c: Tensor) -> Tensor:
+        """By Woodbury's identity: only the (R, R) core is solved."""
+        u, v, core = self._factors(c)
+        moved: Tensor = torch.linalg.solve(core, v.mT @ x[..., None])
+        return x - (u @ moved).squeeze(-1)
 
 
 class _Constant(nn.Module):
