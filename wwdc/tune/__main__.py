@@ -41,13 +41,19 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("experiment", type=Path, help="path of the experiment folder")
+    parser.add_argument("experiment", type=_folder, help="path of the experiment folder")
     parser.add_argument("overrides", nargs="*", help="key=value, +key=value, ~key, group=choice")
     parser.add_argument("--dry-run", action="store_true", help="print the plan, start nothing")
     parser.add_argument("--json", action="store_true", help="print the plan as one JSON document")
     parser.add_argument("--fresh", action="store_true", help="train finished points again")
     parser.add_argument("--trust", action="store_true", help="run Python of the experiment folder")
     return parser
+
+
+def _folder(text: str) -> Path:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("it is empty; give the path of an experiment folder")
+    return Path(text)
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -18,7 +18,7 @@ from wwdc.models.context import check_context
 from wwdc.products import Info, Tree, claimed, info_path, read_info, sha256
 from wwdc.tune.identity import digest, scientific
 from wwdc.tune.siblings import command_that_trains
-from wwdc.tune.sweeps import Axis, Choice, read_axes
+from wwdc.tune.sweeps import Axis, Choice, place_of, read_axes
 
 Status = Literal["new", "partial", "running", "done", "stopped", "failed", "blocked"]
 
@@ -104,11 +104,13 @@ def make_plan(composed: Composed, tree: Tree, *, fresh: bool = False) -> Plan:
         ConfigError: a value, target, context or variable name is wrong; two points are the same.
         DataError: the raw data are unreadable.
     """
+    _check_data_root(composed.data_root)
     axes, notices = read_axes(composed)
     done = {} if fresh else {name: item.info for name, item in tree.finished().items()}
     points = []
     for num, combination in enumerate(itertools.product(*(axis.choices for axis in axes))):
-        point = _point(composed, num, axes, combination)
+        with composed.naming_files():
+            point = _point(composed, num, axes, combination)
         points.append(_with_status(point, tree, done, fresh))
     _refuse_doubles(points)
     name = f"{composed.meta.data_name}/{composed.meta.experiment_name}"
@@ -119,10 +121,14 @@ def _point(
     composed: Composed, num: int, axes: list[Axis], combination: tuple[Choice, ...]
 ) -> Point:
     overrides = {axis.key: choice.value for axis, choice in zip(axes, combination, strict=True)}
-    config = composed.resolve(overrides)
+    places = {
+        axis.key: place_of(axis, choice, composed)
+        for axis, choice in zip(axes, combination, strict=True)
+    }
+    config = composed.resolve(overrides, places)
     check_targets(config, composed.allow)
     dataset = _dataset(config, composed)
-    kept = _kept(dataset.catalogue, config, composed)
+    kept = _kept(dataset.catalogue, config, places.get(DROPS) or composed.origin(DROPS))
     lineage, missing = _checkpoints(config, composed.data_root, composed.folder)
     lineage["data"] = {"fingerprint": dataset.fingerprint}
     builds_on: dict[str, Any] = {name: _identity(parent) for name, parent in lineage.items()}
@@ -152,15 +158,24 @@ def _dataset(config: Mapping[str, Any], composed: Composed) -> Any:
 
 @lru_cache(maxsize=64)
 def _built_dataset(text: str, allow: tuple[str, ...]) -> Any:
-    return instantiate(json.loads(text), allow=allow)
+    dataset = instantiate(json.loads(text), allow=allow, key="data.x_ds")
+    if not all(hasattr(type(dataset), name) for name in ("catalogue", "fingerprint", "images")):
+        raise ConfigError(f"data.x_ds: {type(dataset).__name__} is not a dataset of wwdc.data.")
+    return dataset
 
 
-def _kept(catalogue: Catalogue, config: Mapping[str, Any], composed: Composed) -> Catalogue:
+def _check_data_root(root: Path) -> None:
+    for folder in (root, *root.parents):
+        if folder.exists() and not folder.is_dir():
+            raise ConfigError(f"DATA_ROOT={root}: {folder} is a file. Set DATA_ROOT to a folder.")
+
+
+def _kept(catalogue: Catalogue, config: Mapping[str, Any], place: str) -> Catalogue:
     drops = config["data"]["x_ds"].get("drop_variables") or []
     try:
         kept = catalogue.keep(drops)
     except DataError as error:
-        raise ConfigError(f"{composed.folder.name}: {DROPS}={list(drops)}: {error}") from None
+        raise ConfigError(f"{place}: {DROPS}: {error}") from None
     flow = config["lightning_loader"].get("flow")
     if isinstance(flow, Mapping):
         check_context(flow.get("context"), kept)
@@ -177,8 +192,11 @@ def _checkpoints(
     }
     lineage, missing = {}, ""
     for name, text in given.items():
-        if text is None:
+        if text is None or text == "":
             continue
+        key = "trainer_ckpt_path" if name == "resume" else "lightning_loader.vae_ckpt_path"
+        if not isinstance(text, str):
+            raise ConfigError(f"{key}: expected the path of a checkpoint, got {text!r}")
         path = Path(str(text).replace(ROOT, str(root)))
         if str(text).startswith(BLOCKED):
             product = str(text)[len(BLOCKED) : -1]
@@ -186,12 +204,17 @@ def _checkpoints(
             missing = f"needs a checkpoint of {product}, which is not trained yet: {command}"
             lineage[name] = {"missing": product}
         elif not path.is_file():
-            command = command_that_trains("/".join(path.parts[-4:-2]), folder)
-            missing = f"needs the checkpoint {path}, which does not exist: {command}"
+            missing = f"needs the checkpoint {path}, which does not exist: {_way_to(path, folder)}"
             lineage[name] = {"missing": str(text)}
         else:
             lineage[name] = dict(_parent(path, path.stat().st_mtime_ns))
     return lineage, missing
+
+
+def _way_to(path: Path, folder: Path) -> str:
+    if path.parent.name == "ckpts" and len(path.parts) > 4:
+        return command_that_trains("/".join(path.parts[-4:-2]), folder)
+    return "correct the path, or write ${product:DATA_NAME/EXPERIMENT}"
 
 
 @lru_cache(maxsize=64)

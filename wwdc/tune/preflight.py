@@ -3,12 +3,14 @@
 __all__ = ["preflight"]
 
 import json
-import os
+import re
+import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from wwdc.config import ROOT, Composed, check_targets, fill
+from wwdc.config.tree import get
 from wwdc.errors import ConfigError, DataError, ProductError
 from wwdc.prepare import write_catalogue
 from wwdc.tune.points import Plan, Point
@@ -27,34 +29,50 @@ def preflight(plan: Plan, composed: Composed, notice: Callable[[str], None]) -> 
     blocked = [point for point in plan.points if point.status == "blocked"]
     if blocked:
         raise ProductError(_blocked_message(blocked[0], len(blocked)))
-    _check_writable(composed.data_root)
+    _check_writable(composed.data_root, "DATA_ROOT")
+    from wwdc.training.check import check_point  # takes seconds to import
+
     datasets: dict[str, Any] = {}
     for point in _distinct(plan.left):
         config = fill(point.config, job="0_0", data_root=composed.data_root)
-        check_targets(config, composed.allow, resolve=True)
-        dataset = _check_point(config, notice)
+        _check_scratch(config["paths"].get("scratch_data_dir"))
+        with composed.naming_files():
+            check_targets(config, composed.allow, resolve=True)
+            dataset = check_point(config, notice)
         datasets.setdefault(dataset.fingerprint, dataset)
     for dataset in datasets.values():
         write_catalogue(dataset, composed.data_root / composed.meta.data_name, notice)
 
 
 def _blocked_message(point: Point, count: int) -> str:
-    named = str(point.config["lightning_loader"].get("vae_ckpt_path")).replace(ROOT, "$DATA_ROOT")
+    resumed = "missing" in point.lineage.get("resume", {})
+    key = "trainer_ckpt_path" if resumed else "lightning_loader.vae_ckpt_path"
+    named = str(get(point.config, key)).replace(ROOT, "$DATA_ROOT")
+    named = re.sub(r"@MISSING_PRODUCT:([^@]*)@", r"${product:\1}", named)
     return (
         f"{count} of the points cannot start. Point {point.job_num} {point.detail} "
-        f"(model.yaml: lightning_loader.vae_ckpt_path={named})"
+        f"(model.yaml: {key}={named})"
     )
 
 
-def _check_writable(data_root: Path) -> None:
-    parent = data_root
-    while not parent.exists():
-        parent = parent.parent
-    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+def _check_writable(folder: Path, name: str) -> None:
+    """Create and remove a nameless file where *folder* is or would be."""
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
         raise DataError(
-            f"DATA_ROOT={data_root}: {parent} cannot be written to. "
-            "Set DATA_ROOT to a folder of yours."
-        )
+            f"{name}={folder}: {there} cannot be written to ({error.strerror}). "
+            f"Set {name} to a folder of yours."
+        ) from error
+
+
+def _check_scratch(folder: Any) -> None:
+    if folder is not None and (not isinstance(folder, str) or not folder):
+        raise ConfigError(f"paths.scratch_data_dir: expected a folder or null, got {folder!r}")
+    if folder:
+        _check_writable(Path(folder).absolute(), "paths.scratch_data_dir")
 
 
 def _distinct(points: Iterable[Point]) -> list[Point]:
@@ -64,26 +82,3 @@ def _distinct(points: Iterable[Point]) -> list[Point]:
     for point in points:
         kinds.setdefault(json.dumps([point.config.get(k) for k in keys], sort_keys=True), point)
     return list(kinds.values())
-
-
-def _check_point(config: dict[str, Any], notice: Callable[[str], None]) -> Any:
-    """Build what the point builds; its dataset."""
-    from wwdc.training.loop import build_dataset, build_module, check_trainer
-
-    dataset = build_dataset(config)
-    if not dataset.available:
-        dataset.prepare(notice)
-    module = build_module(config, dataset)
-    try:
-        check_trainer(config)
-        if module.stage == "vae":
-            module.vae.encode(dataset.images("train", _first_rows()))
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ConfigError(f"trainer, model_checkpoint or vae: {error}") from error
-    return dataset
-
-
-def _first_rows() -> Any:
-    import torch
-
-    return torch.arange(2)

@@ -21,6 +21,7 @@ from ray.tune.experiment import Trial
 from wwdc.config.schema import TuneConfig
 from wwdc.errors import ClusterError, ConfigError, WWDCError
 from wwdc.tune.progress import Progress
+from wwdc.tune.stopping import StopRequest
 from wwdc.tune.trial import Row, TrialSpec, complete, hold, record_failure
 
 Engine = Literal["inline", "torch"]
@@ -41,8 +42,8 @@ class Sweep:
     settings: TuneConfig
     engine: Engine
     folder: Path
-    cpus: int
     progress: Progress
+    stop: StopRequest
 
 
 def engine_for(settings: TuneConfig) -> Engine:
@@ -106,7 +107,7 @@ def run_points(specs: Mapping[str, TrialSpec], sweep: Sweep) -> dict[str, str]:
         else {"cpu": settings.resources.cpu, "gpu": settings.resources.gpu}
     )
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures are told by the watcher
-    watcher = _Watcher(specs, sweep.progress)
+    watcher = _Watcher(specs, sweep)
     function = tune.with_parameters(
         trainable, specs=dict(specs), settings=settings.model_dump(), folder=sweep.folder
     )
@@ -195,15 +196,19 @@ def _guarded(spec: TrialSpec, train: Any) -> None:
 class _Watcher(tune.Callback):
     """Passes Tune's events to the terminal and remembers how each point ended."""
 
-    def __init__(self, specs: Mapping[str, TrialSpec], progress: Progress) -> None:
+    def __init__(self, specs: Mapping[str, TrialSpec], sweep: Sweep) -> None:
         self.specs = specs
-        self.progress = progress
+        self.progress = sweep.progress
+        self.stop = sweep.stop
         self.outcomes: dict[str, str] = {}
         self.refused = ""
 
     def __getstate__(self) -> dict[str, Any]:
         # Tune pickles its callbacks; nothing of ours survives that, nor needs to.
-        return {"specs": {}, "progress": None, "outcomes": {}, "refused": ""}
+        return {"outcomes": {}, "refused": ""}
+
+    def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        self.stop.check()
 
     def on_trial_start(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any

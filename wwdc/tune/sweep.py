@@ -1,18 +1,15 @@
 """A sweep from plan to products: what a run writes, in which order, and how it ends."""
 
-__all__ = ["Stopped", "run_sweep"]
+__all__ = ["new_job_id", "run_sweep"]
 
 import json
 import os
 import random
 import shutil
-import signal
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 
 import yaml
 from rich.console import Console
@@ -20,21 +17,14 @@ from rich.console import Console
 from wwdc.config import Composed, fill
 from wwdc.config.schema import TuneConfig
 from wwdc.products import Tree, atomic_write
-from wwdc.terminal import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_STOPPED, notice
+from wwdc.terminal import EXIT_FAILED, EXIT_OK, EXIT_STOPPED, notice
 from wwdc.tune.points import Plan, Point, make_plan
 from wwdc.tune.preflight import preflight
 from wwdc.tune.progress import Progress
+from wwdc.tune.stopping import Stopped, StopRequest
 from wwdc.tune.trial import TrialSpec
 
 POLL_S = 2.0
-
-
-class Stopped(BaseException):
-    """A signal ended the run; ``code`` is the exit code."""
-
-    def __init__(self, code: int) -> None:
-        self.code = code
-        super().__init__(code)
 
 
 def run_sweep(
@@ -55,17 +45,17 @@ def run_sweep(
     engine = engine_for(settings)
     cpus = settings.cpus or len(os.sched_getaffinity(0))
     outcomes: dict[str, str] = {}
-    code = EXIT_OK
+    code, stop = EXIT_OK, StopRequest()
     deadline = time.monotonic() + settings.time_budget_s if settings.time_budget_s else None
     with ExitStack() as stack:
         with console.status("starting Ray"):
             stack.enter_context(cluster(settings, engine, cpus))
-        stack.enter_context(_signals())
+        stack.enter_context(stop.listening())
         job_id = new_job_id()
         folder = tree.multiruns / job_id
         _freeze(composed, plan, folder, job_id)
         progress = Progress(plan, str(settings.metric), _epochs(plan), console)
-        sweep = Sweep(settings, engine, folder, cpus, progress)
+        sweep = Sweep(settings, engine, folder, progress, stop)
         try:
             with progress:
                 while todo := [p for p in plan.left if p.point_id not in outcomes]:
@@ -77,7 +67,7 @@ def run_sweep(
                     }
                     if deadline and time.monotonic() >= deadline:
                         break
-                    plan = _wait_for_others(composed, tree, progress, outcomes)
+                    plan = _wait_for_others(composed, tree, progress, outcomes, stop)
         except Stopped as stopped:
             code = stopped.code
     after = make_plan(composed, tree)
@@ -100,22 +90,6 @@ def new_job_id() -> str:
         return f"{array}_{task}"
     stamp = datetime.now(UTC).strftime("%Y%m%d%H%M%S")
     return os.environ.get("SLURM_JOB_ID") or f"{stamp}{random.SystemRandom().randrange(1000):03d}"
-
-
-@contextmanager
-def _signals() -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the run once and cleanly; a second one is the default's."""
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        signal.signal(number, signal.default_int_handler)
-        raise Stopped(EXIT_INTERRUPTED if number == signal.SIGINT else EXIT_STOPPED)
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _freeze(composed: Composed, plan: Plan, folder: Path, job_id: str) -> None:
@@ -171,11 +145,16 @@ def _epochs(plan: Plan) -> dict[str, int | None]:
 
 
 def _wait_for_others(
-    composed: Composed, tree: Tree, progress: Progress, outcomes: dict[str, str]
+    composed: Composed,
+    tree: Tree,
+    progress: Progress,
+    outcomes: dict[str, str],
+    stop: StopRequest,
 ) -> Plan:
     """The plan once no other run trains a point of ours, or has left one behind."""
     told = False
     while True:
+        stop.check()
         plan = make_plan(composed, tree)
         left = [point for point in plan.left if point.point_id not in outcomes]
         running = plan.counts["running"]

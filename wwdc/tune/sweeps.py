@@ -1,6 +1,6 @@
 """From ``sweeps.yaml``, ``hydra.sweeper.params`` and overrides to the axes of a sweep."""
 
-__all__ = ["Axis", "Choice", "read_axes"]
+__all__ = ["Axis", "Choice", "place_of", "read_axes"]
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from wwdc.config.schema import SweepEntry
 from wwdc.errors import ConfigError
 
 SEED = "seed"
+_NOT_SWEPT = ("hydra", "logger", "meta", "paths", "seeds", "splits", "sweeps", "tune")
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ def read_axes(composed: Composed) -> tuple[list[Axis], list[str]]:
             )
         axes.append(Axis(SEED, tuple(Choice(seed) for seed in composed.seeds)))
     axes = _override(axes, composed.swept_overrides, composed.fixed_overrides)
+    _refuse_fixed_keys(axes, composed)
     if not axes and not composed.sweeps and not composed.fixed_overrides:
         raise ConfigError(
             f"{composed.folder.name}/sweeps.yaml: no sweeps. Declare at least one entry under "
@@ -61,7 +63,39 @@ def read_axes(composed: Composed) -> tuple[list[Axis], list[str]]:
     return axes, notices
 
 
+def place_of(axis: Axis, choice: Choice, composed: Composed) -> str:
+    """Where a value of a sweep was written, for messages."""
+    if choice.sweep:
+        return f"{composed.origin(f'sweeps.{choice.sweep}.val')}: sweeps.{choice.sweep}.val"
+    if axis.key in composed.fixed_overrides:
+        return "command line"
+    written = {a.key: a.where for a in (*(composed.sweeper or ()), *composed.swept_overrides)}
+    return written.get(axis.key) or composed.origin("seeds" if axis.key == SEED else axis.key)
+
+
+def _refuse_fixed_keys(axes: list[Axis], composed: Composed) -> None:
+    for axis in axes:
+        root = axis.key.partition(".")[0]
+        if root in _NOT_SWEPT and axis.key != "paths.vae_ckpt_path":
+            raise ConfigError(
+                f"{place_of(axis, axis.choices[0], composed)}: {axis.key} cannot be swept: it is "
+                "the same for all points. Set it in its file or on the command line."
+            )
+
+
 def _refuse_search(composed: Composed) -> None:
+    for name, entry in composed.sweeps.items():
+        if entry.when is not None:
+            raise ConfigError(
+                f"sweeps.yaml: sweeps.{name}.when: conditions need searched axes; this version sweeps "
+                "listed values only. Leave it out."
+            )
+    if composed.tune.num_samples > 1:
+        raise ConfigError(
+            f"{composed.origin('tune.num_samples')}: tune.num_samples: "
+            f"{composed.tune.num_samples}, but this version sweeps listed values only. Leave it "
+            "at 1; `seeds:` repeats points."
+        )
     spaces = {f"sweeps.yaml: sweeps.{n}.space": e.space for n, e in composed.sweeps.items()}
     spaces |= {axis.where: axis.space for axis in composed.swept_overrides}
     spaces |= {axis.where: axis.space for axis in composed.sweeper or []}
