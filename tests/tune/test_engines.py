@@ -98,23 +98,17 @@ def test_extending_a_sweep_runs_only_what_is_new(swept, tmp_path, monkeypatch, c
     assert len(metrics_of(mine)) == 5
 
 
-def test_torch_engine_gives_the_same_metrics_to_the_bit(swept, tmp_path, monkeypatch, trained_vae):
+def test_torch_engine_gives_the_same_metrics_to_the_bit(swept, vae_root):
     root, experiment = swept
-    mine = tmp_path / "root"
-    shutil.copytree(trained_vae, mine)
-    monkeypatch.setenv("DATA_ROOT", str(mine))
     assert main([str(experiment), *ONE, "tune.engine=torch"]) == 0
-    ((point, metrics),) = metrics_of(mine).items()
+    ((point, metrics),) = metrics_of(vae_root).items()
     assert metrics == metrics_of(root)[point]
 
 
-def test_two_workers_train_one_point(swept, tmp_path, monkeypatch, trained_vae):
+def test_two_workers_train_one_point(swept, vae_root):
     root, experiment = swept
-    mine = tmp_path / "root"
-    shutil.copytree(trained_vae, mine)
-    monkeypatch.setenv("DATA_ROOT", str(mine))
     assert main([str(experiment), *ONE, "tune.num_workers=2"]) == 0
-    ((point, metrics),) = metrics_of(mine).items()
+    ((point, metrics),) = metrics_of(vae_root).items()
     alone = metrics_of(root)[point]
     assert metrics["epochs"] == alone["epochs"]
     assert metrics["val_loss"] == pytest.approx(alone["val_loss"], rel=0.05)

@@ -1,0 +1,43 @@
+"""What README and docs tell people to type is what works."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPOSITORY
+from wwdc.cli import main
+
+PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+LINES = sorted(
+    {
+        line.split(" #")[0].strip()
+        for page in PAGES
+        for block in re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL)
+        for line in block.splitlines()
+        if line.strip().startswith("python -m wwdc.")
+    }
+)
+
+
+def test_there_are_commands():
+    assert len(LINES) >= 5
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_a_documented_command_is_accepted(line, data_root, monkeypatch, capsys):
+    """Sweeps as a dry run; the others as they are, on an empty tree."""
+    monkeypatch.chdir(REPOSITORY)
+    _, _, module, *arguments = shlex.split(line)
+    stage = module.removeprefix("wwdc.")
+    if stage == "tune" and "--dry-run" not in arguments:
+        arguments.append("--dry-run")
+    missing = stage == "prepare" or arguments[:1] == ["best"]
+    assert main([stage, *arguments]) in ((0, 2) if missing else (0,)), capsys.readouterr().err
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
+        assert (page.parent / Path(target)).exists(), f"{page.name} links to {target}"
