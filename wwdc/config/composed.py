@@ -4,7 +4,8 @@ __all__ = ["Composed", "resolved"]
 
 import copy
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +27,8 @@ from wwdc.errors import ConfigError, closest
 
 _INNERMOST = re.compile(r"\$\{([^{}]*)\}")
 _DYNAMIC = "\0"
+_LEADING_KEY = re.compile(r"([A-Za-z_]\w*(?:\.\w+)*): ")
+_SECTIONS = ("meta", "paths", "tune", "data.x_ds", "data.loader", "lightning_loader", "trainer")
 
 OmegaConf.register_new_resolver("product", lambda name: f"@PRODUCT:{name}@", replace=True)
 
@@ -73,11 +76,16 @@ class Composed:
         """The dotted key that *param* means: as written, else under ``data.``."""
         return find_key(self.raw, param, where=where)
 
-    def resolve(self, overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def resolve(
+        self,
+        overrides: Mapping[str, Any] | None = None,
+        places: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
         """The configuration of one point, as plain data.
 
         The dotted keys of *overrides* are set and interpolations resolved. The placeholders for
-        the job and the data root stay in: `fill` replaces them.
+        the job and the data root stay in: `fill` replaces them. *places* says, for messages, where
+        an override was written.
         """
         changed = {canonical(key): value for key, value in (overrides or {}).items()}
         spreading = {key: value for key, value in changed.items() if self._spreads(key, value)}
@@ -85,8 +93,20 @@ class Composed:
         for key, value in changed.items():
             if key not in spreading:
                 set_key(config, key, value, where="sweep")
-        check_numbers(config, self._origin_with(changed))
+        _check_sections(config, self._origin_with(changed, places))
+        check_numbers(config, self._origin_with(changed, places))
         return config
+
+    @contextmanager
+    def naming_files(self) -> Iterator[None]:
+        """Put the file before a ConfigError whose message begins with a dotted key."""
+        try:
+            yield
+        except ConfigError as error:
+            key = _LEADING_KEY.match(str(error))
+            if key is None or key[1].partition(".")[0] not in self.raw or ".yaml" in key[1]:
+                raise
+            raise ConfigError(f"{self.origin(key[1])}: {error}") from error
 
     def _resolved_with(self, overrides: Mapping[str, Any]) -> dict[str, Any]:
         """The resolved tree, kept: thousands of points differ in a few keys only."""
@@ -110,10 +130,14 @@ class Composed:
             for read in self._read_keys
         )
 
-    def _origin_with(self, overrides: Mapping[str, Any]) -> Origin:
+    def _origin_with(
+        self, overrides: Mapping[str, Any], places: Mapping[str, str] | None = None
+    ) -> Origin:
         def origin(key: str) -> str:
-            swept = any(key == name or key.startswith(f"{name}.") for name in overrides)
-            return "sweep" if swept else self.origin(key)
+            for name in overrides:
+                if key == name or key.startswith(f"{name}."):
+                    return (places or {}).get(name, "sweep")
+            return self.origin(key)
 
         return origin
 
@@ -121,6 +145,15 @@ class Composed:
         if name not in self._products:
             self._products[name] = _best_checkpoint(self.data_root, name)
         return self._products[name]
+
+
+def _check_sections(config: Mapping[str, Any], origin: Origin) -> None:
+    """A sweep can put anything anywhere: what has keys must keep having them."""
+    for key in _SECTIONS:
+        value = get(config, key)
+        if not isinstance(value, Mapping):
+            shown = "nothing" if value is ABSENT else repr(value)
+            raise ConfigError(f"{origin(key)}: {key}: expected keys and values, got {shown}")
 
 
 def canonical(key: str) -> str:

@@ -44,10 +44,13 @@ _ABSENT = object()
 def experiment_folder(folder: Path) -> Path:
     """Check that *folder* is an experiment folder and make it absolute."""
     path = Path(folder).expanduser().absolute()
-    if path.is_dir():
-        return path
-    if path.exists():
-        raise ConfigError(f"{folder} is a file; give the experiment folder: {path.parent}")
+    try:
+        if path.is_dir():
+            return path
+        if path.exists():
+            raise ConfigError(f"{folder} is a file; give the experiment folder: {path.parent}")
+    except OSError as error:
+        raise ConfigError(f"{str(folder)[:80]}: no experiment folder: {error.strerror}") from None
     siblings = path.parent.iterdir() if path.parent.is_dir() else ()
     guess = closest(path.name, [p.name for p in siblings if (p / "train.yaml").is_file()])
     raise ConfigError(f"there is no experiment folder {folder}.{guess}")
@@ -74,7 +77,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         content = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
     except FileNotFoundError:
         present = [p.name for p in path.parent.glob("*.y*ml")]
-        guess = closest(path.name, present)
+        guess = closest(path.name, set(present) - {*_REQUIRED, *_EMBED})
         listing = f" The folder has {', '.join(sorted(present))}." if present else ""
         raise ConfigError(f"{path.name} is missing in {path.parent}.{guess}{listing}") from None
     except yaml.MarkedYAMLError as error:

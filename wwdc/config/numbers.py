@@ -28,10 +28,15 @@ _NOT_NEGATIVE: _Rule = ("a finite number of at least 0", lambda v: _is_finite(v)
 _FRACTION: _Rule = ("a number in [0, 1)", lambda v: _is_finite(v) and 0 <= v < 1)
 _NOT_NAN: _Rule = ("a number", lambda v: not (isinstance(v, float) and math.isnan(v)))
 
+_STEPS: _Rule = ("-1 or a whole number of at least 1", lambda v: _is_int(v) and (v >= 1 or v == -1))
+
 _RULES: Mapping[str, _Rule] = {
+    "accumulate_grad_batches": _COUNT,
     "batch_size": _COUNT,
     "beta_floor": _NOT_NEGATIVE,
     "beta_init": _NOT_NEGATIVE,
+    "channels": _COUNT,
+    "check_val_every_n_epoch": _COUNT,
     "context": _INDEX,
     "ema_decay": _FRACTION,
     "features": _COUNT,
@@ -39,8 +44,14 @@ _RULES: Mapping[str, _Rule] = {
     "hidden_dim": _COUNT,
     "hidden_features": _COUNT,
     "latent_dim": _COUNT,
+    "limit_test_batches": _POSITIVE,
+    "limit_train_batches": _POSITIVE,
+    "limit_val_batches": _POSITIVE,
     "lr": _POSITIVE,
     "max_epochs": _COUNT,
+    "max_steps": _STEPS,
+    "min_epochs": _INDEX,
+    "num_nodes": _COUNT,
     "num_workers": _INDEX,
     "patience": _INDEX,
     "seed": _SEED,
@@ -48,7 +59,17 @@ _RULES: Mapping[str, _Rule] = {
     "transforms": _COUNT,
     "views": _COUNT,
     "weight_decay": _NOT_NEGATIVE,
+    "width": _COUNT,
 }
+_NEEDED = (
+    "seed",
+    "data.loader.batch_size",
+    "data.x_ds.seed",
+    "data.x_ds.views",
+    "lightning_loader.lr",
+)
+"""Null is no number for these."""
+
 _SECTIONS = ("data", "lightning_loader", "trainer", "early_stopping", "model_checkpoint")
 
 
@@ -59,15 +80,15 @@ def check_numbers(
 
     *origin(key)* names the place that a dotted key was written, for the message.
     """
-    if config.get("seed") is None:
-        raise ConfigError(f"{origin('seed')}: seed: expected {_SEED[0]}, got null")
-    leaves = [("seed", "seed", config["seed"])]
+    leaves = [("seed", "seed", config.get("seed"))]
     for section in _SECTIONS:
         leaves.extend(_leaves(config.get(section), section, section))
     for key, name, value in leaves:
+        expected, holds = _RULES.get(name, _NOT_NAN)
+        if value is None and key in _NEEDED:
+            raise ConfigError(f"{origin(key)}: {key}: expected {expected}, got null")
         if value is None:
             continue
-        expected, holds = _RULES.get(name, _NOT_NAN)
         if not holds(value):
             raise ConfigError(f"{origin(key)}: {key}: expected {expected}, got {value!r}")
 

@@ -205,14 +205,14 @@ def _loader_options(loader: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
     for name in loader:
         if name not in known:
             raise ConfigError(
-                f"data.loader has no key {name!r}.{closest(str(name), known)} "
-                f"Keys are {', '.join(known)}."
+                f"data.loader.{name}: unknown key.{closest(str(name), known)} "
+                f"Known keys: {', '.join(known)}."
             )
     for name, least in (("batch_size", 1), ("num_workers", 0)):
         value = loader.get(name, 0)
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise ConfigError(
-                f"data.loader.{name} is {loader.get(name)!r}: it must be an integer ≥ {least}."
+                f"data.loader.{name}: expected an integer ≥ {least}, got {loader.get(name)!r}."
             )
     options = {name: value for name, value in loader.items() if name != "batch_size"}
     if not options.get("num_workers"):

@@ -2,6 +2,7 @@
 
 __all__ = ["Distributed", "Result", "build_dataset", "build_module", "check_trainer", "train_point"]
 
+import inspect
 import logging
 import math
 import os
@@ -14,12 +15,16 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import Logger
 
 from wwdc.config import instantiate
 from wwdc.data.colour_mnist import SPLITS
 from wwdc.data.latents import latent_cache
 from wwdc.data.modules import ImageDataModule, LatentDataModule
-from wwdc.errors import ConfigError, ProductError
+from wwdc.errors import ConfigError, closest
+from wwdc.models.weights import read_checkpoint
 from wwdc.products import atomic_copy
 from wwdc.training.callbacks import EpochRecorder, Row, best_checkpoint, read_metrics
 from wwdc.training.lightning_loaders import load_vae
@@ -177,22 +182,45 @@ def check_trainer(config: Mapping[str, Any]) -> None:
     """Build the point's trainer and callbacks and throw them away.
 
     Raises:
-        TypeError: an argument that Lightning does not know.
+        ConfigError: a key that Lightning does not know or that is not the user's to set, or no
+            callback keeps the best checkpoint.
     """
     _quiet_lightning()
     work = Path(tempfile.gettempdir())
-    _trainer(config, work, EpochRecorder(work, work, lambda row: None, None, []), None)
+    devices = config["trainer"].get("devices")
+    if isinstance(devices, int) and devices > 1 and not isinstance(devices, bool):
+        raise ConfigError(
+            f"trainer.devices: {devices}: a worker trains on one device. Write trainer.devices=1 "
+            f"tune.num_workers={devices}."
+        )
+    recorder = EpochRecorder(work, work, lambda row: None, None, [])
+    trainer = _trainer(config, work, recorder, None)
+    every, epochs = trainer.check_val_every_n_epoch, trainer.max_epochs
+    if every is not None and epochs is not None and 0 <= epochs < every:
+        raise ConfigError(
+            f"trainer.check_val_every_n_epoch: {every} is more than trainer.max_epochs, {epochs}: "
+            "nothing would ever be validated. Lower it."
+        )
+    kept = [c for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint)]
+    if not kept or kept[0].save_top_k == 0:
+        raise ConfigError(
+            "trainer.callbacks: none keeps the best checkpoint, so nothing could be published. "
+            "List ${...model_checkpoint}, with save_top_k: 1."
+        )
 
 
 def _trainer(
     config: Mapping[str, Any], work: Path, recorder: EpochRecorder, distributed: Distributed | None
 ) -> pl.Trainer:
     node = {key: value for key, value in config["trainer"].items() if key != "_target_"}
-    callbacks = [_callback(item, config, work) for item in node.pop("callbacks", None) or []]
+    _check_keys(node)
+    callbacks = [_callback(item, config, work) for item in _listed(node, "callbacks")]
     loggers = [
         instantiate(item, allow=_allowed(config), key="trainer.logger")
-        for item in node.pop("logger", None) or []
+        for item in _listed(node, "logger")
     ]
+    _check_types(callbacks, "callbacks", pl.Callback)
+    _check_types(loggers, "logger", Logger)
     engine: dict[str, Any] = {"plugins": [LightningEnvironment()]}
     if distributed:
         engine = {"plugins": list(distributed.plugins), "strategy": distributed.strategy}
@@ -213,6 +241,47 @@ def _trainer(
     return distributed.prepare(trainer) if distributed else trainer
 
 
+_OURS = (
+    "default_root_dir",
+    "enable_checkpointing",
+    "fast_dev_run",
+    "plugins",
+    "use_distributed_sampler",
+)
+
+
+def _check_keys(node: Mapping[str, Any]) -> None:
+    known = [name for name in inspect.signature(pl.Trainer).parameters if name not in _OURS]
+    for name in node:
+        if name in _OURS:
+            raise ConfigError(f"trainer.{name}: wwdc sets this itself. Leave it out.")
+        if name not in known:
+            raise ConfigError(
+                f"trainer.{name}: Lightning's Trainer has no such argument."
+                f"{closest(name, known)} It has {', '.join(known)}."
+            )
+
+
+def _listed(node: dict[str, Any], name: str) -> list[Any]:
+    """Take the list *name* out of the trainer's section; each entry describes an object."""
+    listed = node.pop(name, None) or []
+    if not isinstance(listed, list) or not all(
+        isinstance(item, Mapping) and "_target_" in item for item in listed
+    ):
+        raise ConfigError(
+            f"trainer.{name}: expected a list of entries with a _target_, got {listed!r}."
+        )
+    return listed
+
+
+def _check_types(built: Sequence[Any], name: str, kind: type) -> None:
+    for index, item in enumerate(built):
+        if not isinstance(item, kind):
+            raise ConfigError(
+                f"trainer.{name}.{index}: {type(item).__name__} is no {kind.__name__} of Lightning."
+            )
+
+
 def _callback(node: Mapping[str, Any], config: Mapping[str, Any], work: Path) -> Any:
     if "dirpath" in node:
         node = {**node, "dirpath": str(work / "best")}
@@ -222,10 +291,19 @@ def _callback(node: Mapping[str, Any], config: Mapping[str, Any], work: Path) ->
 def _fit(
     trainer: pl.Trainer, module: Any, data: pl.LightningDataModule, resume: "_Resume | None"
 ) -> None:
-    if resume is None:
-        trainer.fit(module, datamodule=data)
-    else:
-        trainer.fit(module, datamodule=data, ckpt_path=resume.path, weights_only=True)
+    path, safe = (resume.path, True) if resume else (None, None)
+    try:
+        trainer.fit(module, datamodule=data, ckpt_path=path, weights_only=safe)
+    except (RuntimeError, MisconfigurationException) as error:
+        logged = trainer.callback_metrics
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            monitor = getattr(callback, "monitor", None)
+            if monitor and monitor not in logged and monitor in str(error):
+                raise ConfigError(
+                    f"{type(callback).__name__}: monitor: {monitor!r} is never logged."
+                    f"{closest(monitor, logged)} Logged: {', '.join(sorted(logged))}."
+                ) from error
+        raise
 
 
 @dataclass(frozen=True)
@@ -242,7 +320,7 @@ def _resume(config: Mapping[str, Any], keep: Path, work: Path) -> _Resume | None
     source = own if own.is_file() else Path(given) if given else None
     if source is None:
         return None
-    state = _read_checkpoint(source)
+    state = read_checkpoint(source)
     best = None
     if source == own and (keep / "best.ckpt").is_file():
         best = work / "best" / "best.ckpt"
@@ -270,16 +348,8 @@ def _relocate(callback: dict[str, Any], best: Path | None, work: Path) -> None:
     callback["last_model_path"] = ""
 
 
-def _read_checkpoint(path: Path) -> dict[str, Any]:
-    try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, ImportError) as error:
-        raise ProductError(f"{path}: not a checkpoint that can be read ({error}).") from error
-    return state
-
-
 def _load_weights(module: Any, path: Path) -> None:
-    state = _read_checkpoint(path)
+    state = read_checkpoint(path)
     module.on_load_checkpoint(state)
     module.load_state_dict(state["state_dict"], strict=True)
 

@@ -104,10 +104,13 @@ class PointModule(pl.LightningModule, ABC, Generic[N]):
         self._averages = (list(self.ema.parameters()), list(self.network.parameters()))
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
+        return self.optimization(float(self.trainer.estimated_stepping_batches))
+
+    def optimization(self, steps: float) -> OptimizerLRScheduler:
+        """The optimizer, with its schedule over *steps* where there is one."""
         optimizer = build_optimizer(self._optimizer, self.network.parameters(), self.lr)
         if self._lr_scheduler is None:
             return optimizer
-        steps = float(self.trainer.estimated_stepping_batches)
         schedule = build_scheduler(self._lr_scheduler, optimizer, self.lr, steps)
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 

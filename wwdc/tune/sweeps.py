@@ -87,8 +87,8 @@ def _refuse_search(composed: Composed) -> None:
     for name, entry in composed.sweeps.items():
         if entry.when is not None:
             raise ConfigError(
-                f"sweeps.yaml: sweeps.{name}.when: conditions need searched axes; this version sweeps "
-                "listed values only. Leave it out."
+                f"sweeps.yaml: sweeps.{name}.when: conditions need searched axes, and this version "
+                "sweeps listed values only. Leave it out."
             )
     if composed.tune.num_samples > 1:
         raise ConfigError(
