@@ -15,7 +15,7 @@ Each is run with few and with many points, as a process of its own. A *marginal*
 difference of their wall times by the difference of their points; what is left of the run with
 few points is its *start-up*. *Between finishes* is the median time from one point's end to the
 next one's within the runs, which other load on the machine disturbs less. Ways are interleaved
-and medians shown.
+and medians shown; a busy machine gets fewer rounds, so that it all ends within minutes.
 """
 
 import argparse
@@ -40,6 +40,7 @@ from measure import REPOSITORY, Memory, machine, table
 EXPERIMENTS = REPOSITORY / "experiments"
 SIZES = {"loop": (12, 24), "inline": (12, 24), "raw": (2, 5), "torch": (1, 3)}
 ONCE = ("raw", "torch")  # slow, and far from the bar: one round of each
+BUDGET_S = 270  # no further round starts after this long
 TARGET_S = 0.5
 VAE = ("data.x_ds.views=1", "trainer.max_epochs=1", "seed=1", "tune.cpus=1")
 FLOW = (
@@ -177,14 +178,18 @@ def prepare(template: Path) -> None:
     environment = {**os.environ, "DATA_ROOT": str(template)}
     for way, points in (("vae", 1), ("loop", 1)):
         command = [sys.executable, __file__, "--only", way, "--points", str(points)]
-        subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        if done.returncode:
+            raise SystemExit(f"preparing the VAE failed:\n{done.stderr[-2000:]}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rounds", type=int, default=3, help="of loop and inline (default: 3)")
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="of loop and inline, if time allows (default: 3)"
+    )
     parser.add_argument("--skip-torch", action="store_true", help="leave the torch engine out")
     parser.add_argument("--only", choices=["vae", *WAYS], help="run one way here, no table")
     parser.add_argument("--points", type=int, default=12, help="with --only (default: 12)")
@@ -200,6 +205,7 @@ def main() -> None:
 def compare(rounds: int, ways: list[str]) -> None:
     """Run every way and print the tables."""
     print(machine(), flush=True)
+    start = time.perf_counter()
     walls: dict[tuple[str, int], list[float]] = defaultdict(list)
     gaps: dict[str, list[float]] = defaultdict(list)
     memories: dict[str, Memory] = {}
@@ -207,14 +213,15 @@ def compare(rounds: int, ways: list[str]) -> None:
     with tempfile.TemporaryDirectory(prefix="wwdc-bench-") as folder:
         template = Path(folder) / "template"
         prepare(template)
-        for number, way in itertools.product(range(rounds), ways):
-            if number and way in ONCE:
+        for way in schedule(rounds, ways):
+            if way in memories and time.perf_counter() - start > BUDGET_S:
                 continue
             for points in SIZES[way]:
                 seconds, memories[way], ends = measured(way, points, template)
                 walls[way, points].append(seconds)
                 gaps[way] += [b - a for a, b in itertools.pairwise(ends[:points])]
                 trained += ends[points:]
+                sys.stderr.write(f"{way}, {points} points: {seconds:.1f} s\n")
     costs = {way: Cost(way, walls, gaps[way]) for way in ways}
     loop, inline = costs["loop"], costs["inline"]
     header = ["way", "points", "rounds", "few s", "many s", "start-up s", "marginal s"]
@@ -225,11 +232,15 @@ def compare(rounds: int, ways: list[str]) -> None:
             [costs[way].row(loop) for way in ways],
         )
     )
-    for name, over in (
-        ("wall times", inline.marginal - loop.marginal),
-        ("finishes", inline.gap - loop.gap),
-    ):
+    least = statistics.median(trained)
+    for name, (base, ours) in {
+        "wall times": (loop.marginal, inline.marginal),
+        "finishes": (loop.gap, inline.gap),
+    }.items():
+        over = ours - base
         verdict = "met" if over <= TARGET_S else "missed"
+        if min(base, ours) < least / 2:  # a point cannot take less than it trains
+            verdict = "unknown, other load outweighs it"
         print(f"\ninline over loop, from {name}: {over:+.2f} s a point; ≤ {TARGET_S} s: {verdict}")
     for way in ways:
         if way not in ("loop", "inline"):
@@ -237,6 +248,11 @@ def compare(rounds: int, ways: list[str]) -> None:
             print(f"\n{way} : inline, a point in all, from finishes: {ratio:.1f}")
     print(f"\npeak memory in MB ({memories['loop'].measure}), run with many points:\n")
     print(memory_table(ways, memories))
+
+
+def schedule(rounds: int, ways: list[str]) -> list[str]:
+    """One way after the other: all of them, then again those that are not slow."""
+    return ways + [way for _ in range(rounds - 1) for way in ways if way not in ONCE]
 
 
 class Cost:
