@@ -156,7 +156,9 @@ class Catalogue(Sequence[Variable]):
         Raises:
             DataError: a name is not in the catalogue.
         """
-        if isinstance(drop, str | Mapping) or not isinstance(drop, Iterable):
+        if isinstance(drop, str):
+            raise DataError(f"expected a list of variable names, got {drop!r}: write [{drop}].")
+        if isinstance(drop, Mapping) or not isinstance(drop, Iterable):
             raise DataError(f"expected a list of variable names such as [b, angle], got {drop!r}.")
         drop = list(drop)
         for name in drop:

@@ -89,9 +89,10 @@ def _check_step(module: Any, dataset: Any) -> None:
     parts = module.losses(module.network, batch, torch.Generator().manual_seed(0), train=True)
     if "loss" not in parts:
         raise ConfigError(f"lightning_loader.loss: it returns {', '.join(parts)} but no `loss`.")
-    if not math.isfinite(float(parts["loss"])):
+    loss = parts["loss"].item()
+    if not math.isfinite(loss):
         raise ConfigError(
-            f"lightning_loader: the loss of the first images is {float(parts['loss'])} before any "
+            f"lightning_loader: the loss of the first images is {loss} before any "
             "training. Check the loss, and the checkpoint of the VAE where there is one."
         )
     module.optimization(_STEPS)

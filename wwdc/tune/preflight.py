@@ -12,14 +12,11 @@ from typing import Any
 from wwdc.config import ROOT, Composed, check_targets, fill
 from wwdc.config.tree import get
 from wwdc.errors import ConfigError, DataError, ProductError
-from wwdc.prepare import write_catalogue
 from wwdc.tune.points import Plan, Point
 
 
-def preflight(plan: Plan, composed: Composed, notice: Callable[[str], None]) -> None:
-    """Check that every point left can start: folder, data, model, VAE, callbacks.
-
-    When all is well, the catalogue of each dataset is written unless it is there.
+def preflight(plan: Plan, composed: Composed, notice: Callable[[str], None]) -> list[Any]:
+    """Check that every point left can start: folder, data, model, VAE, callbacks; the datasets.
 
     Raises:
         ConfigError: a target refuses its arguments, or the context does not match.
@@ -40,8 +37,7 @@ def preflight(plan: Plan, composed: Composed, notice: Callable[[str], None]) -> 
             check_targets(config, composed.allow, resolve=True)
             dataset = check_point(config, notice)
         datasets.setdefault(dataset.fingerprint, dataset)
-    for dataset in datasets.values():
-        write_catalogue(dataset, composed.data_root / composed.meta.data_name, notice)
+    return list(datasets.values())
 
 
 def _blocked_message(point: Point, count: int) -> str:

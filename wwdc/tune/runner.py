@@ -26,6 +26,7 @@ from wwdc.tune.trial import Row, TrialSpec, complete, hold, record_failure
 
 Engine = Literal["inline", "torch"]
 REPORT_EVERY_S = 1.0
+KNOCK_S = 5.0
 STATUS = "wwdc_status"
 OBJECT_STORE_BYTES = 200 * 1024**2
 TUNE_ENVIRONMENT = {
@@ -321,8 +322,27 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def _knock(address: str) -> None:
+    """Ray waits minutes for an address where nobody listens."""
+    if address == "auto":
+        return
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise ClusterError(
+            f"tune.address={address}: expected local, auto or HOST:PORT, such as 10.0.0.1:6379."
+        )
+    try:
+        socket.create_connection((host, int(port)), timeout=KNOCK_S).close()
+    except OSError as error:
+        raise ClusterError(
+            f"tune.address={address}: no Ray answers there ({error}). Start one, or use "
+            "tune.address=local."
+        ) from error
+
+
 def _connect(address: str) -> None:
     os.environ.update(TUNE_ENVIRONMENT)
+    _knock(address)
     try:
         ray.init(address=address, log_to_driver=False, logging_level="ERROR")
     except ConnectionError as error:

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from wwdc.config import Composed, fill
 from wwdc.config.schema import TuneConfig
+from wwdc.prepare import write_catalogue
 from wwdc.products import Tree, atomic_write
 from wwdc.terminal import EXIT_FAILED, EXIT_OK, EXIT_STOPPED, notice
 from wwdc.tune.points import Plan, Point, make_plan
@@ -38,7 +39,7 @@ def run_sweep(
     if not plan.left and not plan.counts["running"] and not plan.counts["blocked"]:
         return plan, EXIT_OK
     with console.status("checking data and models"):
-        preflight(plan, composed, notice)
+        datasets = preflight(plan, composed, notice)
     from wwdc.tune.runner import Sweep, cluster, engine_for, run_points
 
     settings = _with_gpus(composed.tune, plan)
@@ -51,6 +52,8 @@ def run_sweep(
         with console.status("starting Ray"):
             stack.enter_context(cluster(settings, engine, cpus))
         stack.enter_context(stop.listening())
+        for dataset in datasets:
+            write_catalogue(dataset, composed.data_root / composed.meta.data_name, notice)
         job_id = new_job_id()
         folder = tree.multiruns / job_id
         _freeze(composed, plan, folder, job_id)
