@@ -73,6 +73,8 @@ def load(
     raw["meta"]["allow_targets"] = list(allow)  # workers read it from the resolved point
     meta = meta.model_copy(update={"allow_targets": list(allow)})
     job = next((str(o.value) for o in parsed if o.key == "hydra.job.id"), None)
+    if job is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", job):
+        raise ConfigError(f"hydra.job.id={job}: letters, digits, '_', '.' and '-' name a job.")
     return Composed(
         folder=folder,
         data_root=data_root,

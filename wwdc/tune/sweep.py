@@ -44,7 +44,7 @@ def run_sweep(
 
     settings = _with_gpus(composed.tune, plan)
     engine = engine_for(settings)
-    cpus = settings.cpus or len(os.sched_getaffinity(0))
+    cpus = settings.cpus or _own_cpus()
     outcomes: dict[str, str] = {}
     code, stop = EXIT_OK, StopRequest()
     deadline = time.monotonic() + settings.time_budget_s if settings.time_budget_s else None
@@ -54,7 +54,7 @@ def run_sweep(
         stack.enter_context(stop.listening())
         for dataset in datasets:
             write_catalogue(dataset, composed.data_root / composed.meta.data_name, notice)
-        job_id = new_job_id()
+        job_id = composed.job or new_job_id()
         folder = tree.multiruns / job_id
         _freeze(composed, plan, folder, job_id)
         progress = Progress(plan, str(settings.metric), _epochs(plan), console)
@@ -84,6 +84,13 @@ def _with_gpus(settings: TuneConfig, plan: Plan) -> TuneConfig:
     wanted = any(point.config["trainer"].get("accelerator") == "gpu" for point in plan.points)
     resources = settings.resources.model_copy(update={"gpu": float(wanted)})
     return settings.model_copy(update={"resources": resources})
+
+
+def _own_cpus() -> int:
+    """CPUs this process may use, which on a shared node are fewer than there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def new_job_id() -> str:
