@@ -68,6 +68,9 @@ def test_run_folder_says_what_was_asked(swept):
         experiment / "sweeps.yaml"
     ).read_text()
     assert len(list((run / "configs").glob("*.yaml"))) == 4
+    logs = sorted((run / "logs").glob("*.log"))
+    assert [path.stem for path in logs] == ["0", "1", "2", "3"]
+    assert all("epoch 1: train_loss" in path.read_text() for path in logs)
 
 
 def test_second_run_trains_nothing_and_says_so(swept, monkeypatch, capsys):

@@ -154,12 +154,6 @@ def _settle_process(config: Mapping[str, Any]) -> None:
     for name in [name for name in os.environ if name.startswith("SLURM_")]:
         del os.environ[name]  # Lightning would take ranks and requeueing from them
     torch.set_num_threads(max(1, int(config["tune"]["resources"].get("cpu") or 1)))
-    _quiet_lightning()
-
-
-def _quiet_lightning() -> None:
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def _data_module(
@@ -185,7 +179,8 @@ def check_trainer(config: Mapping[str, Any]) -> None:
         ConfigError: a key that Lightning does not know or that is not the user's to set, or no
             callback keeps the best checkpoint.
     """
-    _quiet_lightning()
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     work = Path(tempfile.gettempdir())
     devices = config["trainer"].get("devices")
     if isinstance(devices, int) and devices > 1 and not isinstance(devices, bool):

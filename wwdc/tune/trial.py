@@ -8,7 +8,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,6 +17,7 @@ from wwdc import products
 from wwdc.config import fill
 from wwdc.errors import ProductError
 from wwdc.products import Info, Parent, Tree, atomic_write, claim, now, publish_point
+from wwdc.tune.pointlog import log_epoch, logging_to
 
 if TYPE_CHECKING:
     from wwdc.training.loop import Distributed
@@ -97,15 +98,22 @@ def complete(
     config = fill(spec.config, job=job, data_root=spec.data_root)
     rank = distributed.rank if distributed else 0
     work = _scratch(config["paths"].get("scratch_data_dir"), f"wwdc-{spec.point_id}-{rank}-")
+    log = spec.tree.multiruns / spec.job_id / "logs" / f"{spec.job_num}.log"
+
+    def note(row: Row) -> None:
+        log_epoch(row)
+        report(row)
+
     try:
-        result = train_point(
-            config,
-            keep=spec.keep,
-            work=work,
-            vae_id=spec.lineage.get("vae", {}).get("point_id", ""),
-            report=report,
-            distributed=distributed,
-        )
+        with logging_to(log) if rank == 0 else nullcontext():
+            result = train_point(
+                config,
+                keep=spec.keep,
+                work=work,
+                vae_id=spec.lineage.get("vae", {}).get("point_id", ""),
+                report=note,
+                distributed=distributed,
+            )
         if rank == 0:
             info = _info(spec, config, "done", result.metrics, created)
             publish_point(spec.tree, result.checkpoint, info, spec.keep / "metrics.csv")
