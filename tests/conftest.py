@@ -110,7 +110,7 @@ def ray_session():
     """One Ray with two CPUs for every test of the session, started as a sweep would."""
     import ray
 
-    from wwdc.tune.runner import start_local
+    from wwdc.cluster import start_local
 
     before = dict(os.environ)
     os.environ["PYTHONPATH"] = os.pathsep.join([str(REPOSITORY), *sys.path])

@@ -13,7 +13,7 @@ import pytest
 import torch
 import yaml
 
-import wwdc.tune.runner
+import wwdc.cluster.connection
 from tests.conftest import VAE, flow_experiment, vae_experiment
 from wwdc.config import fill, instantiate, load
 from wwdc.errors import ConfigError, WWDCError
@@ -37,7 +37,7 @@ def no_ray(monkeypatch):
     def refuse(*_args, **_kwargs):
         raise Started
 
-    monkeypatch.setattr(wwdc.tune.runner, "start_local", refuse)
+    monkeypatch.setattr(wwdc.cluster.connection, "start_local", refuse)
     monkeypatch.setattr("ray.is_initialized", lambda: False)
     monkeypatch.setattr("ray.init", refuse)
     notice.cache_clear()

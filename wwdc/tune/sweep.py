@@ -40,7 +40,8 @@ def run_sweep(
         return plan, EXIT_OK
     with console.status("checking data and models"):
         datasets = preflight(plan, composed, notice)
-    from wwdc.tune.runner import Sweep, cluster, engine_for, run_points
+    from wwdc.cluster import cluster, engine_for
+    from wwdc.tune.runner import Sweep, run_points
 
     settings = _with_gpus(composed.tune, plan)
     engine = engine_for(settings)
