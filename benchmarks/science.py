@@ -30,6 +30,7 @@ from wwdc.config import fill, instantiate, load
 from wwdc.products import Product, Tree
 from wwdc.training.lightning_loaders import LightningFlow
 from wwdc.training.load import load_flow
+from wwdc.tune.points import make_plan
 
 VARIABLES = ("r", "g", "b", "angle", "scale", "digit")
 COLOURS = ("r", "g", "b")
@@ -210,7 +211,11 @@ def main() -> None:
     os.environ["OMP_NUM_THREADS"] = "1"  # for the processes started below
     composed = load(given.experiment)
     tree = Tree(composed.data_root, composed.meta.data_name, composed.meta.experiment_name)
-    points = sorted(tree.finished().values(), key=lambda point: point.info.job)
+    planned = {point.point_id for point in make_plan(composed, tree).points}
+    points = sorted(
+        (point for name, point in tree.finished().items() if name in planned),
+        key=lambda point: point.info.job,
+    )
     if given.sweep:
         points = [point for point in points if point.info.description == given.sweep]
     if not points:
