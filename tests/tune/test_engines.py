@@ -101,6 +101,19 @@ def test_extending_a_sweep_runs_only_what_is_new(swept, tmp_path, monkeypatch, c
     assert len(metrics_of(mine)) == 5
 
 
+def test_fresh_trains_a_finished_point_again_beside_the_first(swept, tmp_path, monkeypatch):
+    root, experiment = swept
+    mine = tmp_path / "root"
+    shutil.copytree(root, mine)
+    monkeypatch.setenv("DATA_ROOT", str(mine))
+    assert main([str(experiment), *ONE, "--fresh"]) == 0
+    products = Tree(mine, "DIGITS", "FLOW").products()
+    twins = [p for p in products if p.info.point_id == products[-1].info.point_id]
+    assert len(products) == 5
+    assert len(twins) == 2
+    assert twins[0].info.metrics == twins[1].info.metrics
+
+
 def test_torch_engine_gives_the_same_metrics_to_the_bit(swept, vae_root):
     root, experiment = swept
     assert main([str(experiment), *ONE, "tune.engine=torch"]) == 0
