@@ -37,7 +37,7 @@ def test_plain_weights_do_too(checkpoint):
 
 
 def test_other_shape_names_the_first_difference(checkpoint):
-    message = r"vae\.ckpt: does not fit .*encoder\.7\.weight is \(16, 104\).*makes \(24, 104\)"
+    message = r"vae\.ckpt: does not fit .*encoder\.7\.weight is \(16, 128\).*makes \(24, 128\)"
     with pytest.raises(ProductError, match=message):
         load_vae(checkpoint(VAE(8)), VAE(12))
 

@@ -37,7 +37,7 @@ class VAE(nn.Module):
         self,
         hidden_dim: int = 64,
         channels: int = 32,
-        width: int = 104,
+        width: int = 128,
         size: Sequence[int] = (3, 28, 28),
     ) -> None:
         super().__init__()
