@@ -17,7 +17,7 @@ from tests.conftest import flow_experiment
 from wwdc.products import Tree
 from wwdc.products.verify import verify
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 EPOCHS = "trainer.max_epochs=150"
 
