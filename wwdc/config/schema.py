@@ -101,7 +101,7 @@ class TuneConfig(_Schema):
     resources: Resources = Resources()
     num_workers: PositiveInt = 1
     max_concurrent: PositiveInt | None = None
-    searcher: Literal["grid", "random"] = "grid"
+    searcher: Literal["grid"] = "grid"
     scheduler: Literal["fifo"] = "fifo"
     metric: str = Field(default="val_loss", min_length=1)
     mode: Literal["min", "max"] = "min"
