@@ -14,6 +14,7 @@ class Stream(IntEnum):
     TRAIN = 16
     VAL = 17
     TEST = 18
+    PROBE = 19
 
 
 def generator(
