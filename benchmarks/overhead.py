@@ -78,7 +78,7 @@ def configs(points: int) -> list[tuple[dict[str, Any], str]]:
     """What `train_point` takes for each point: its configuration and the id of its VAE."""
     from wwdc.config import fill, load
     from wwdc.products import Tree
-    from wwdc.tune.points import make_plan
+    from wwdc.tune.plan import make_plan
 
     composed = load(EXPERIMENTS / "digits_flow", (*FLOW, seeds(points)))
     tree = Tree(composed.data_root, composed.meta.data_name, composed.meta.experiment_name)

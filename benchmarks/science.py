@@ -30,7 +30,7 @@ from wwdc.config import fill, instantiate, load
 from wwdc.products import Product, Tree
 from wwdc.training.lightning_loaders import LightningFlow
 from wwdc.training.load import load_flow
-from wwdc.tune.points import make_plan
+from wwdc.tune.plan import make_plan
 
 VARIABLES = ("r", "g", "b", "angle", "scale", "digit")
 COLOURS = ("r", "g", "b")

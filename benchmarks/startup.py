@@ -52,7 +52,7 @@ def publish_all(root: Path, overrides: tuple[str, ...]) -> int:
     """Give every point of a plan a product, as a finished sweep would; returns how many."""
     from wwdc.config import fill, load
     from wwdc.products import Info, Parent, Tree, now, publish_point
-    from wwdc.tune.points import make_plan
+    from wwdc.tune.plan import make_plan
 
     os.environ["DATA_ROOT"] = str(root)
     composed = load(OUTLINE, overrides)

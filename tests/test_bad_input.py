@@ -21,7 +21,7 @@ from wwdc.products import Tree
 from wwdc.terminal import notice
 from wwdc.training.loop import train_point
 from wwdc.tune.__main__ import main
-from wwdc.tune.points import make_plan
+from wwdc.tune.plan import make_plan
 from wwdc.tune.preflight import preflight
 
 IMAGES = struct.pack(">IIII", 2051, 100, 28, 28) + bytes(100 * 784)

@@ -12,13 +12,14 @@ from wwdc.errors import ConfigError
         ("+a=1e-3,1e-4", [1e-3, 1e-4]),
         ("++a=[b],[c]", [["b"], ["c"]]),
         ('a=["b","c"], ["d"]', [["b", "c"], ["d"]]),
-        ("a=choice(relu, 2, true)", ["relu", 2, True]),
         ("a=range(1,7,2)", [1, 3, 5]),
         ("a=range(0,1,0.5)", [0.0, 0.5]),
         ("a=shuffle(range(3))", [0, 1, 2]),
         ("a=shuffle(3,1,2)", [3, 1, 2]),
         ("a=sort(3,1,2)", [1, 2, 3]),
-        ("a=tag(note, choice(1,2))", [1, 2]),
+        ("a=grid(1,2)", [1, 2]),
+        ("a=grid_search([1,2])", [1, 2]),
+        ("a=grid([1,2],[3])", [[1, 2], [3]]),
         ("a={b:1},{b:2}", [{"b": 1}, {"b": 2}]),
     ],
 )
@@ -26,6 +27,15 @@ def test_listed_values(text, values):
     override = parse_override(text)
     assert override.swept
     assert (override.key, override.values, override.space) == ("a", values, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [("choice(relu, 2, true)", ["relu", 2, True]), ("tag(note, choice(1,2))", [1, 2])],
+)
+def test_a_choice_is_a_list_and_a_space(text, values):
+    override = parse_override(f"a={text}")
+    assert (override.values, override.space) == (values, text)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +51,8 @@ def test_listed_values(text, values):
         "qrandint(0, 9, 3)",
         "lograndint(1, 100)",
         "randn(0, 1)",
-        "grid([1, 2])",
+        "qrandn(0, 1, 0.5)",
+        "qlograndint(2, 64, 2)",
     ],
 )
 def test_spaces_stay_as_written(space):

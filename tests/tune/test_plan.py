@@ -12,7 +12,7 @@ from wwdc.config import load
 from wwdc.errors import ConfigError
 from wwdc.products import Tree
 from wwdc.tune.__main__ import main
-from wwdc.tune.points import Plan, make_plan
+from wwdc.tune.plan import Plan, make_plan
 
 OUTLINE = REPOSITORY / "tests" / "fixtures" / "outline" / "RGBMNIST_FLOW"
 DROPS = "data.x_ds.drop_variables"

@@ -1,6 +1,6 @@
 """The Ray a sweep runs on: found or started, checked for room, ended cleanly."""
 
-__all__ = ["Engine", "cluster", "engine_for", "needed", "start_local"]
+__all__ = ["cluster", "start_local"]
 
 import os
 import shutil
@@ -9,15 +9,14 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
 
 import psutil
 import ray
 
+from wwdc.cluster.room import Engine, Room
 from wwdc.config.schema import TuneConfig
 from wwdc.errors import ClusterError
 
-Engine = Literal["inline", "torch"]
 KNOCK_S = 5.0
 OBJECT_STORE_BYTES = 200 * 1024**2
 LOCAL_ENVIRONMENT = (
@@ -30,24 +29,8 @@ TUNE_ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",  # the new one talks even when asked not to
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # an epoch may lack the metric
 }
-
-
-def engine_for(settings: TuneConfig) -> Engine:
-    """The engine ``auto`` means: ``torch`` with GPUs or several workers, else ``inline``.
-
-    Raises:
-        ClusterError: several workers were asked of the inline engine.
-    """
-    wants_torch = settings.num_workers > 1 or (settings.resources.gpu or 0) > 0
-    if settings.engine == "inline" and settings.num_workers > 1:
-        raise ClusterError(
-            f"tune.num_workers={settings.num_workers} needs tune.engine=torch: the inline engine "
-            "trains a point in one process."
-        )
-    if settings.engine == "auto":
-        return "torch" if wants_torch else "inline"
-    return settings.engine
 
 
 @contextmanager
@@ -59,33 +42,27 @@ def cluster(settings: TuneConfig, engine: Engine, cpus: int) -> Iterator[None]:
     Raises:
         ClusterError: a trial can never fit, or the address does not answer.
     """
-    trial = needed(settings)
     if ray.is_initialized():
-        _refuse_unfit(trial, ray.cluster_resources(), "the connected cluster")
+        _refuse_unfit(settings, _connected("the connected cluster"))
         yield
         return
     folder: Path | None = None
     before = {name: os.environ.get(name) for name in (*LOCAL_ENVIRONMENT, *TUNE_ENVIRONMENT)}
     if settings.address == "local":
-        _refuse_unfit(trial, {"CPU": float(cpus), "GPU": float(_local_gpus())}, "this machine")
+        here = {"CPU": float(cpus), "GPU": float(_local_gpus())}
+        _refuse_unfit(settings, Room("this machine", (here,)))
         folder = start_local(cpus, dashboard=engine == "torch")
     else:
         _connect(settings.address)
     try:
         if settings.address != "local":
-            _refuse_unfit(trial, ray.cluster_resources(), f"the cluster at {settings.address}")
+            _refuse_unfit(settings, _connected(f"the cluster at {settings.address}"))
         yield
     finally:
         ray.shutdown()
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
         _restore(before)
-
-
-def needed(settings: TuneConfig) -> dict[str, float]:
-    """What one trial takes with all its workers: Ray's resource name → amount."""
-    each = {"CPU": settings.resources.cpu or 0, "GPU": settings.resources.gpu or 0}
-    return {name: float(amount) * settings.num_workers for name, amount in each.items()}
 
 
 def start_local(cpus: int, dashboard: bool) -> Path:
@@ -118,13 +95,16 @@ def start_local(cpus: int, dashboard: bool) -> Path:
     return folder
 
 
-def _refuse_unfit(needed: Mapping[str, float], total: Mapping[str, float], where: str) -> None:
-    for name, amount in needed.items():
-        if amount > total.get(name, 0.0):
-            raise ClusterError(
-                f"a trial needs {amount:g} {name}, {where} has {total.get(name, 0.0):g}. "
-                f"Lower tune.resources.{name.lower()} or tune.num_workers."
-            )
+def _refuse_unfit(settings: TuneConfig, room: Room) -> None:
+    misfit = room.misfit(settings)
+    if misfit:
+        remedy = misfit.remedy[0].upper() + misfit.remedy[1:]
+        raise ClusterError(f"{misfit.reason}. {remedy}.")
+
+
+def _connected(where: str) -> Room:
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return Room(where, tuple(nodes))
 
 
 def _local_gpus() -> int:

@@ -1,9 +1,18 @@
 """Command-line overrides and sweep lines, read with Hydra's own grammar."""
 
-__all__ = ["SPACES", "Override", "ParsedAxis", "hydra_text", "parse_axis", "parse_override"]
+__all__ = [
+    "SPACES",
+    "Listed",
+    "Override",
+    "ParsedAxis",
+    "hydra_text",
+    "parse_axis",
+    "parse_listed",
+    "parse_override",
+]
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -15,12 +24,13 @@ from wwdc.errors import ConfigError, closest
 
 SPACES = (
     "choice",
-    "grid",
     "interval",
     "loguniform",
     "lograndint",
+    "qlograndint",
     "qloguniform",
     "qrandint",
+    "qrandn",
     "quniform",
     "randint",
     "randn",
@@ -28,9 +38,11 @@ SPACES = (
 )
 """Functions that name a searched domain: Ray Tune's, and Hydra's ``interval``."""
 
-_HYDRA_FUNCTIONS = ("choice", "range", "interval", "tag", "shuffle", "sort", "glob")
+_HYDRA_FUNCTIONS = ("choice", "grid", "range", "interval", "tag", "shuffle", "sort", "glob")
 _CASTS = ("int", "float", "str", "bool", "json_str", "extend_list")
 _SPACE = re.compile(r"\s*(" + "|".join(name for name in SPACES if name != "choice") + r")\s*\(")
+_GRID = re.compile(r"\s*grid(_search)?\s*\(")
+_CHOICE = re.compile(r"\s*choice\s*\(")
 _CALL = re.compile(r"\s*([A-Za-z_]\w*)\s*\(")
 _LINE = re.compile(r"(\+{0,2}|~)([^=]+?)\s*=(.*)", re.DOTALL)
 _ID_KEY = re.compile(r"(?:^|[._])id$")
@@ -41,7 +53,10 @@ _parser = OverridesParser.create()
 
 @dataclass(frozen=True)
 class ParsedAxis:
-    """One swept parameter: its listed *values*, or the text of the *space* to search."""
+    """One swept parameter: its listed *values*, or the text of the *space* to search.
+
+    A ``choice(…)`` has both: a searcher that samples takes it for a space.
+    """
 
     key: str
     values: list[Any] | None
@@ -50,11 +65,22 @@ class ParsedAxis:
 
 
 @dataclass(frozen=True)
+class Listed:
+    """What Hydra's sweep functions say: values, or the bounds of an interval, with its tags."""
+
+    values: list[Any]
+    interval: tuple[float, float] | None = None
+    tags: frozenset[str] = frozenset()
+    is_range: bool = False
+    is_choice: bool = False
+
+
+@dataclass(frozen=True)
 class Override:
     """One command-line override.
 
     *action* is what its prefix says: change an existing key, add (``+``, ``++``), delete (``~``).
-    Exactly one of *values* (several), *space* and *value* is meant, told by *swept*.
+    With *swept*, *values* (several) or *space* is meant, as in `ParsedAxis`, else *value*.
     """
 
     text: str
@@ -70,25 +96,29 @@ class Override:
         return self.values is not None or self.space is not None
 
 
-def parse_override(text: str) -> Override:
+def parse_override(text: str, *, listed: bool = False) -> Override:
     """Read ``key=value``, ``+key=value``, ``~key``, ``key=a,b`` or ``key=loguniform(1e-5, 1e-2)``.
 
     >>> parse_override("hydra.job.id=5240735_2").value
     '5240735_2'
     >>> parse_override("lightning_loader.lr=1e-3,1e-4").values
     [0.001, 0.0001]
+
+    With *listed*, a ``choice(…)`` is no space.
     """
     where = f"override {text!r}"
     line = _LINE.fullmatch(text.strip())
     if line is None and not text.startswith("~"):
         raise ConfigError(f"{where}: expected key=value, such as lightning_loader.lr=1e-3")
+    if line and (grid := _GRID.match(line[3])):
+        return parse_override(f"{line[1]}{line[2]}={_as_choice(line[3], grid)}", listed=True)
     if line and _SPACE.match(line[3]):
         action: Literal["change", "add"] = "add" if line[1] else "change"
         return Override(text, action, line[2], space=line[3].strip())
     if line and _ID_KEY.search(line[2]) and _DIGITS.fullmatch(line[3].strip()):
         text = f"{line[1]}{line[2]}={hydra_text(line[3].strip())}"
     parsed = _parse(text, where)
-    values, space = _sweep_of(parsed, where)
+    values, space = _sweep_of(parsed, where, listed)
     swept = values is not None or space is not None
     return Override(
         text,
@@ -108,8 +138,9 @@ def parse_axis(key: str, text: Any, *, where: str) -> ParsedAxis:
         return ParsedAxis(name, [text], None, where)
     if _SPACE.match(text):
         return ParsedAxis(name, None, text.strip(), where)
-    parsed = _parse(f"{name}={text}", where)
-    values, space = _sweep_of(parsed, where)
+    grid = _GRID.match(text)
+    parsed = _parse(f"{name}={_as_choice(text, grid) if grid else text}", where)
+    values, space = _sweep_of(parsed, where, listed=grid is not None)
     if values is None and space is None:
         values = [parsed.value()]
     return ParsedAxis(name, values, space, where)
@@ -157,20 +188,65 @@ def _parse(text: str, where: str) -> HydraOverride:
         raise ConfigError(f"{where}: {reason}.{hint}") from None
 
 
-def _sweep_of(parsed: HydraOverride, where: str) -> tuple[list[Any] | None, str | None]:
-    """The listed values, or the text of the space, of an override that has several."""
+def parse_listed(text: str, *, where: str) -> Listed:
+    """Read Hydra's ``choice(…)``, ``range(…)``, ``interval(…)``, ``tag(…)``, or ``grid(…)``.
+
+    >>> parse_listed("tag(log, interval(1e-3, 1))", where="sweeps.yaml").interval
+    (0.001, 1.0)
+    >>> parse_listed("grid([64, 64], [128])", where="sweeps.yaml").values
+    [[64, 64], [128]]
+    """
+    grid = _GRID.match(text)
+    call = grid or _CHOICE.match(text)
+    inner = text.rstrip()[call.end() : -1] if call and text.rstrip().endswith(")") else ""
+    # Hydra's own choice(…) takes no null; a plain list of the same values does.
+    parsed = _parse(f"x={inner or text}", where)
+    if not parsed.is_sweep_override():
+        found = Listed([parsed.value()])
+    else:
+        found = _listed(parsed, where)
+    return replace(found, values=_unwrapped(found.values)) if grid else found
+
+
+def _as_choice(text: str, grid: re.Match[str]) -> str:
+    """``grid(1, 2)`` as Hydra's ``choice(1, 2)``."""
+    return f"choice({text[grid.end() :]}"
+
+
+def _unwrapped(values: list[Any]) -> list[Any]:
+    """Ray Tune writes ``grid_search([1, 2])``: a single list holds the values."""
+    return values[0] if len(values) == 1 and isinstance(values[0], list) else values
+
+
+def _sweep_of(
+    parsed: HydraOverride, where: str, listed: bool
+) -> tuple[list[Any] | None, str | None]:
+    """The listed values, and the text of the space, of an override that has several."""
     if not parsed.is_sweep_override():
         return None, None
-    if parsed.is_interval_sweep():
-        return None, str(parsed.input_line).partition("=")[2].strip()
+    found = _listed(parsed, where)
+    text = str(parsed.input_line).partition("=")[2].strip()
+    if found.interval is not None:
+        return None, text
+    if listed:
+        return _unwrapped(found.values), None
+    return found.values, text if found.is_choice else None
+
+
+def _listed(parsed: HydraOverride, where: str) -> Listed:
     sweep = parsed.value()
     if not hasattr(sweep, "tags"):
         raise ConfigError(f"{where}: glob() picks configuration files and cannot be swept here")
+    tags = frozenset(sweep.tags)
+    if parsed.is_interval_sweep():
+        return Listed([], (sweep.start, sweep.end), tags)
     # A shuffled list is read in its written order: the same line plans the same points.
+    choice = hasattr(sweep, "list")
     try:
-        listed = sweep.list if hasattr(sweep, "list") else list(sweep.range())
+        listed = sweep.list if choice else list(sweep.range())
     except (HydraException, ValueError) as error:
         raise ConfigError(f"{where}: {str(error).splitlines()[0]}") from None
     if not listed:
         raise ConfigError(f"{where}: this range is empty")
-    return [HydraOverride._convert_value(value) for value in listed], None
+    values = [HydraOverride._convert_value(value) for value in listed]
+    return Listed(values, None, tags, not choice, choice and not sweep.simple_form)

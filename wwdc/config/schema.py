@@ -26,6 +26,7 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     ValidationError,
+    model_validator,
 )
 
 from wwdc.errors import ConfigError, closest
@@ -49,6 +50,8 @@ def _folder_name(value: Any) -> Any:
 
 
 Text = Annotated[str, BeforeValidator(_as_text)]
+Metric = Annotated[str, Field(min_length=1)]
+Mode = Literal["min", "max"]
 FolderName = Annotated[str, BeforeValidator(_folder_name)]
 Model = TypeVar("Model", bound=BaseModel)
 Origin = Callable[[str], str]  # which file, or the command line, a dotted key was written in
@@ -101,15 +104,43 @@ class TuneConfig(_Schema):
     resources: Resources = Resources()
     num_workers: PositiveInt = 1
     max_concurrent: PositiveInt | None = None
-    searcher: Literal["grid"] = "grid"
-    scheduler: Literal["fifo"] = "fifo"
-    metric: str = Field(default="val_loss", min_length=1)
-    mode: Literal["min", "max"] = "min"
+    searcher: Literal["auto", "grid", "random", "optuna"] = "auto"
+    sampler: Literal["tpe", "gp", "qmc", "nsga2", "cmaes"] = "tpe"
+    scheduler: Literal["fifo", "asha", "hyperband", "median", "pbt"] = "fifo"
+    metric: Metric | Annotated[list[Metric], Field(min_length=1)] = "val_loss"
+    mode: Mode | Annotated[list[Mode], Field(min_length=1)] = "min"
     num_samples: PositiveInt = 1
+    replicate: NonNegativeInt = 1
+    seed: NonNegativeInt = 0
+    grace_period: PositiveInt = 1
+    reduction_factor: Annotated[float, Field(gt=1)] = 3
+    perturbation_interval: PositiveInt = 1
+    probe_every: PositiveInt = 1
     time_budget_s: PositiveFloat | None = None
     max_failures: NonNegativeInt = 1
     address: str = Field(default="local", min_length=1)
     cpus: PositiveInt | None = None
+
+    @model_validator(mode="after")
+    def _a_mode_each(self) -> "TuneConfig":
+        if isinstance(self.mode, list) and len(self.mode) != len(self.metrics):
+            raise ValueError(
+                f"tune.mode lists {len(self.mode)} and tune.metric {len(self.metrics)}: give one "
+                "mode for all metrics, or as many as there are metrics"
+            )
+        if len(set(self.metrics)) < len(self.metrics):
+            raise ValueError(f"tune.metric names one twice: {self.metrics}")
+        return self
+
+    @property
+    def metrics(self) -> list[str]:
+        """The objectives, one or several."""
+        return self.metric if isinstance(self.metric, list) else [self.metric]
+
+    @property
+    def modes(self) -> list[Mode]:
+        """``min`` or ``max`` for each objective."""
+        return self.mode if isinstance(self.mode, list) else [self.mode] * len(self.metrics)
 
 
 def check_keys(
@@ -170,7 +201,7 @@ def _unknown(model: type[BaseModel], name: str) -> str:
 
 def _reason(model: type[BaseModel], error: Any) -> str:
     """Turn one of pydantic's findings into a sentence with the choices."""
-    *path, name = error["loc"]
+    *path, name = error["loc"] or ("",)
     for part in path:
         field = model.model_fields.get(str(part))
         if field is not None and isinstance(field.annotation, type):

@@ -1,20 +1,23 @@
 """What happens at the end of every epoch: metrics recorded, checkpoints rolled, progress told."""
 
-__all__ = ["EpochRecorder", "best_checkpoint", "read_metrics"]
+__all__ = ["EpochRecorder", "Report", "Row", "best_checkpoint", "read_metrics"]
 
 import csv
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 
-from wwdc.errors import ConfigError, TrainingError
+from wwdc.errors import ConfigError, TrainingError, closest
 from wwdc.products import atomic_copy, atomic_write
+from wwdc.training.names import is_science
+from wwdc.training.probes import ScienceProbe
 
 Row = dict[str, float]
+Report = Callable[[Row], bool | None]
 
 
 class EpochRecorder(Checkpoint):
@@ -28,28 +31,36 @@ class EpochRecorder(Checkpoint):
     Args:
         keep: folder for ``last.ckpt``, ``best.ckpt`` and ``metrics.csv``; survives the process.
         work: node-local folder, written first.
-        report: called with each epoch's row, on every rank.
-        metric: a metric that must be among those logged.
+        report: called with each epoch's row, on every rank; training ends when it returns true
+            on the first.
+        metrics: those that must be among the ones logged.
         rows: rows of the epochs that were trained before a resume.
+        always: save every epoch, whatever it costs.
+
+    Attributes:
+        stopped: whether *report* ended training before its time.
 
     Raises:
         TrainingError: a logged metric is NaN or infinite.
-        ConfigError: *metric* is not logged.
+        ConfigError: one of *metrics* is not logged.
     """
 
     def __init__(
         self,
         keep: Path,
         work: Path,
-        report: Callable[[Row], None],
-        metric: str | None,
+        report: Report,
+        metrics: Sequence[str],
         rows: list[Row],
+        always: bool = False,
     ) -> None:
         self.keep = keep
         self.work = work
         self.report = report
-        self.metric = metric
+        self.metrics = metrics
         self.rows = rows
+        self.always = always
+        self.stopped = False
         self._saved_at = -math.inf
         self._save_seconds = 0.0
         self._best_written = 0
@@ -58,19 +69,25 @@ class EpochRecorder(Checkpoint):
         row = self._row(trainer)
         self.rows.append(row)
         self._check(row, validated="val_loss" in row)
-        self.report(row)
         last_epoch = trainer.current_epoch + 1 == trainer.max_epochs or trainer.should_stop
-        due = time.monotonic() - self._saved_at >= 20 * self._save_seconds
-        if trainer.strategy.broadcast(due or last_epoch):
+        due = self.always or time.monotonic() - self._saved_at >= 20 * self._save_seconds
+        saved = trainer.strategy.broadcast(due or last_epoch)
+        if saved:  # before it is reported: a scheduler may pause the point there
             self._save(trainer)
+        if trainer.strategy.broadcast(bool(self.report(row))) and not last_epoch:
+            trainer.should_stop = self.stopped = True
+            if not saved:
+                self._save(trainer)
 
     def _row(self, trainer: Trainer) -> Row:
         epoch = trainer.current_epoch
         validated = (epoch + 1) % (trainer.check_val_every_n_epoch or 1) == 0
+        probed = validated and any(p.measured == epoch for p in _probes(trainer))
         metrics = {
             name: float(value)
             for name, value in sorted(trainer.callback_metrics.items())
             if validated or not name.startswith("val_")
+            if probed or not is_science(name)
         }
         return {"epoch": epoch, **metrics}
 
@@ -81,11 +98,13 @@ class EpochRecorder(Checkpoint):
                 f"epoch {int(row['epoch'])}: {', '.join(f'{n} = {row[n]}' for n in bad)}. "
                 "Lower the learning rate or clip gradients (trainer.gradient_clip_val)."
             )
-        if self.metric and validated and self.metric not in row:
-            raise ConfigError(
-                f"tune.metric: {self.metric!r} is never logged. Logged: "
-                f"{', '.join(name for name in row if name != 'epoch')}."
-            )
+        for name in self.metrics if validated else ():
+            if name not in row and not is_science(name):
+                logged = [known for known in row if known != "epoch"]
+                raise ConfigError(
+                    f"tune.metric: {name!r} is never logged.{closest(name, logged)} Logged: "
+                    f"{', '.join(logged)}."
+                )
 
     def _save(self, trainer: Trainer) -> None:
         started = time.monotonic()
@@ -100,6 +119,11 @@ class EpochRecorder(Checkpoint):
             atomic_copy(last, self.keep / "last.ckpt")
         self._saved_at = time.monotonic()
         self._save_seconds = self._saved_at - started
+
+
+def _probes(trainer: Trainer) -> list[ScienceProbe]:
+    callbacks: list[object] = trainer.callbacks  # type: ignore[attr-defined]
+    return [callback for callback in callbacks if isinstance(callback, ScienceProbe)]
 
 
 def best_checkpoint(trainer: Trainer) -> Path | None:

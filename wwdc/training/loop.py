@@ -26,8 +26,11 @@ from wwdc.data.modules import ImageDataModule, LatentDataModule
 from wwdc.errors import ConfigError, closest
 from wwdc.models.weights import read_checkpoint
 from wwdc.products import atomic_copy
-from wwdc.training.callbacks import EpochRecorder, Row, best_checkpoint, read_metrics
+from wwdc.training.callbacks import EpochRecorder, Report, Row, best_checkpoint, read_metrics
 from wwdc.training.lightning_loaders import load_vae
+from wwdc.training.names import is_science, metrics_of
+from wwdc.training.probes import ScienceProbe, science_metrics
+from wwdc.training.retune import retune
 
 
 @dataclass(frozen=True)
@@ -49,11 +52,13 @@ class Result:
         checkpoint: the best checkpoint, in the working folder.
         metrics: validation metrics of the best epoch and ``test_*`` of its weights.
         rows: one mapping of metrics an epoch.
+        stopped: whether training was ended before its time.
     """
 
     checkpoint: Path
     metrics: dict[str, float]
     rows: list[Row] = field(repr=False)
+    stopped: bool = False
 
 
 def train_point(
@@ -62,8 +67,10 @@ def train_point(
     keep: Path,
     work: Path,
     vae_id: str = "",
-    report: Callable[[Row], None] = lambda row: None,
+    report: Report = lambda row: None,
     distributed: Distributed | None = None,
+    changes: Mapping[str, tuple[Any, Any]] | None = None,
+    finish: bool = False,
 ) -> Result:
     """Fit the point *config* describes, from its last checkpoint in *keep* if there is one.
 
@@ -75,8 +82,12 @@ def train_point(
         keep: folder that survives the process: ``last.ckpt``, ``best.ckpt``, ``metrics.csv``.
         work: node-local scratch folder.
         vae_id: identity of the VAE, the key of its cached latents.
-        report: called with a row of metrics after each epoch, on every rank.
+        report: called with a row of metrics after each epoch, on every rank; training ends there
+            when it returns true on the first.
         distributed: the engine's data-parallel setup; one process without it.
+        changes: dotted key → the value that the last checkpoint was trained with and the one to go
+            on with.
+        finish: train no further; test the best checkpoint so far.
 
     Raises:
         TrainingError: a metric became NaN or infinite.
@@ -89,11 +100,18 @@ def train_point(
     dataset = build_dataset(config)
     module = build_module(config, dataset)
     module.seed_streams(int(config.get("seed") or 0), rank)
+    if _wants_science(config) and module.stage != "flow":
+        raise ConfigError(
+            "tune.metric: leakage and retention are measured on the residuals of a flow, and this "
+            "experiment trains none. Choose another metric, or another monitor."
+        )
     data = _data_module(config, dataset, module, vae_id, rank, world_size)
-    resume = _resume(config, keep, work)
+    resume = _resume(config, keep, work, changes or {}, finish)
     epoch = resume.epoch + 1 if resume else 0
     rows = read_metrics(keep / "metrics.csv", before=epoch)
-    recorder = EpochRecorder(keep, work, report, config["tune"]["metric"], rows)
+    settings = config["tune"]
+    always = settings["scheduler"] in _EXCHANGING
+    recorder = EpochRecorder(keep, work, report, metrics_of(settings), rows, always)
     trainer = _trainer(config, work, recorder, distributed)
     if not (resume and resume.finished):
         _fit(trainer, module, data, resume)
@@ -105,7 +123,24 @@ def train_point(
     _load_weights(module, best)
     tested = trainer.test(module, datamodule=data, verbose=False)[0]
     _end_loggers(trainer)
-    return Result(best, _summary(config, rows, tested), rows)
+    metrics = _summary(config, rows, tested) | _science(config, module, data)
+    return Result(best, metrics, rows, stopped=recorder.stopped or finish)
+
+
+def _wants_science(config: Mapping[str, Any]) -> bool:
+    """Whether leakage or retention is an objective or decides which checkpoint is kept."""
+    callbacks = config["trainer"].get("callbacks") or []
+    watched = [item.get("monitor") for item in callbacks if isinstance(item, Mapping)]
+    return any(is_science(str(name)) for name in [*metrics_of(config["tune"]), *watched])
+
+
+def _science(
+    config: Mapping[str, Any], module: Any, data: pl.LightningDataModule
+) -> dict[str, float]:
+    """Leakage and retention of the published weights, where they are an objective."""
+    if not _wants_science(config) or not isinstance(data, LatentDataModule):
+        return {}
+    return science_metrics(module, data)
 
 
 def _end_loggers(trainer: pl.Trainer) -> None:
@@ -164,9 +199,7 @@ def _data_module(
         return ImageDataModule(dataset, loader, seed, rank=rank, world=world_size)
     module.vae.to("cuda" if config["trainer"].get("accelerator") == "gpu" else "cpu")
     root = Path(config["paths"]["data_dir"]) / config["meta"]["data_name"] / "latents"
-    latents = {
-        split: latent_cache(root, module.vae, vae_id, dataset, split) for split in SPLITS
-    }
+    latents = {split: latent_cache(root, module.vae, vae_id, dataset, split) for split in SPLITS}
     context = dataset.context("train")
     module.set_context(context.shape[1], context.mean(axis=0), context.std(axis=0))
     return LatentDataModule(dataset, latents, loader, seed, rank=rank, world=world_size)
@@ -188,7 +221,7 @@ def check_trainer(config: Mapping[str, Any]) -> None:
             f"trainer.devices: {devices}: a worker trains on one device. Write trainer.devices=1 "
             f"tune.num_workers={devices}."
         )
-    recorder = EpochRecorder(work, work, lambda row: None, None, [])
+    recorder = EpochRecorder(work, work, lambda row: None, [], [])
     trainer = _trainer(config, work, recorder, None)
     every, epochs = trainer.check_val_every_n_epoch, trainer.max_epochs
     if every is not None and epochs is not None and 0 <= epochs < every:
@@ -196,6 +229,14 @@ def check_trainer(config: Mapping[str, Any]) -> None:
             f"trainer.check_val_every_n_epoch: {every} is more than trainer.max_epochs, {epochs}: "
             "nothing would ever be validated. Lower it."
         )
+    every = config["tune"]["probe_every"]
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        monitor = str(getattr(callback, "monitor", ""))
+        if is_science(monitor) and every > 1:
+            raise ConfigError(
+                f"tune.probe_every: {every}, but {type(callback).__name__} looks at {monitor} "
+                "after every epoch. Write tune.probe_every=1."
+            )
     kept = [c for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint)]
     if not kept or kept[0].save_top_k == 0:
         raise ConfigError(
@@ -210,6 +251,8 @@ def _trainer(
     node = {key: value for key, value in config["trainer"].items() if key != "_target_"}
     _check_keys(node)
     callbacks = [_callback(item, config, work) for item in _listed(node, "callbacks")]
+    if _wants_science(config):
+        callbacks.append(ScienceProbe(config["tune"]["probe_every"]))
     loggers = [
         instantiate(item, allow=_allowed(config), key="trainer.logger")
         for item in _listed(node, "logger")
@@ -235,6 +278,9 @@ def _trainer(
     )
     return distributed.prepare(trainer) if distributed else trainer
 
+
+_EXCHANGING = ("hyperband", "pbt")
+"""Schedulers that take a point up again from what it saved at its last report."""
 
 _OURS = (
     "default_root_dir",
@@ -309,7 +355,13 @@ class _Resume:
     best: Path | None
 
 
-def _resume(config: Mapping[str, Any], keep: Path, work: Path) -> _Resume | None:
+def _resume(
+    config: Mapping[str, Any],
+    keep: Path,
+    work: Path,
+    changes: Mapping[str, tuple[Any, Any]],
+    finish: bool,
+) -> _Resume | None:
     """Where to go on: the point's own last checkpoint, else ``trainer_ckpt_path``."""
     own, given = keep / "last.ckpt", config.get("trainer_ckpt_path")
     source = own if own.is_file() else Path(given) if given else None
@@ -326,10 +378,11 @@ def _resume(config: Mapping[str, Any], keep: Path, work: Path) -> _Resume | None
             _relocate(callback, best, work)
         if name.startswith("EarlyStopping"):
             stopped |= callback["wait_count"] >= callback["patience"]
+    retune(state, changes)
     path = work / "resume.ckpt"
     torch.save(state, path)
     max_epochs = config["trainer"].get("max_epochs") or math.inf
-    finished = best is not None and (stopped or state["epoch"] + 1 >= max_epochs)
+    finished = best is not None and (finish or stopped or state["epoch"] + 1 >= max_epochs)
     return _Resume(path, int(state["epoch"]), finished, best)
 
 

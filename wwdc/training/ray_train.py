@@ -2,7 +2,6 @@
 
 __all__ = ["fit_workers"]
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,14 +18,19 @@ def fit_workers(
     resources: dict[str, float],
     storage: Path,
     max_failures: int,
+    watch: bool,
 ) -> dict[str, Any]:
     """Run a TorchTrainer for *spec* inside a Tune trial; the first rank's metrics come back.
 
     Every epoch's metrics reach Tune through Ray's `TuneReportCallback`. Each worker resumes from
     the point's own last checkpoint, so a restarted worker group goes on where it was.
 
+    Args:
+        watch: whether a scheduler may ask the point to end early.
+
     Returns:
-        ``{"metrics": …}`` or, for a fault that a retry would repeat, ``{"error": message}``.
+        ``{"status": …, "metrics": …}`` or, for a fault that a retry would repeat,
+        ``{"error": message}``.
 
     Raises:
         ConfigError: what the first epoch showed to be wrong.
@@ -38,7 +42,7 @@ def fit_workers(
     gpus = float(resources.get("gpu") or 0)
     trainer = TorchTrainer(
         _worker,
-        train_loop_config={"spec": spec},
+        train_loop_config={"spec": spec, "watch": watch},
         scaling_config=ray.train.ScalingConfig(
             num_workers=num_workers,
             use_gpu=gpus > 0,
@@ -46,7 +50,7 @@ def fit_workers(
             | ({"GPU": gpus} if gpus else {}),
         ),
         run_config=ray.train.RunConfig(
-            name=spec.point_id,
+            name=f"{spec.data_name} {spec.experiment_name} {spec.point_id}",
             storage_path=str(storage),
             failure_config=ray.train.FailureConfig(max_failures=max_failures),
             callbacks=[TuneReportCallback()],
@@ -63,6 +67,7 @@ def _worker(config: dict[str, Any]) -> dict[str, Any]:
     from ray.train.lightning import RayDDPStrategy, RayLightningEnvironment, prepare_trainer
 
     from wwdc.training.loop import Distributed
+    from wwdc.tune.flags import asked_to_stop
     from wwdc.tune.trial import complete
 
     context = ray.train.get_context()
@@ -73,9 +78,16 @@ def _worker(config: dict[str, Any]) -> dict[str, Any]:
         world_size=context.get_world_size(),
         prepare=prepare_trainer,
     )
-    report: Callable[[dict[str, float]], None] = ray.train.report
+    spec: TrialSpec = config["spec"]
+
+    def report(row: dict[str, float]) -> bool:
+        ray.train.report(row | {"epoch": row["epoch"] + 1})
+        first = distributed.rank == 0
+        return first and config["watch"] and asked_to_stop(spec.job_id, spec.point_id)
+
     try:
-        return {"metrics": complete(config["spec"], report, distributed)}
+        ended = complete(spec, report, distributed)
+        return {"status": ended.status, "metrics": ended.metrics}
     except ConfigError as error:
         return {"refused": str(error)}
     except WWDCError as error:

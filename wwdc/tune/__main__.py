@@ -13,8 +13,8 @@ from rich.console import Console
 from wwdc.config import load
 from wwdc.products import Tree
 from wwdc.terminal import EXIT_INTERRUPTED, EXIT_STOPPED, notice, run_cli
-from wwdc.tune.points import Plan, make_plan
-from wwdc.tune.progress import plan_table
+from wwdc.tune.plan import Plan, make_plan
+from wwdc.tune.progress import plan_table, search_table
 from wwdc.tune.sweep import run_sweep
 
 EPILOG = """\
@@ -66,9 +66,9 @@ def _run(options: argparse.Namespace) -> int:
     if options.dry_run:
         _show_dry(plan, options, screen)
         return 0
-    left = len(plan.left)
+    left = len(plan.left) + plan.open
     if left or plan.counts["blocked"] or plan.counts["running"]:
-        screen.print(f"{plan.experiment}: {left} of {len(plan.points)} to train")
+        screen.print(f"{plan.experiment}: {left} of {len(plan.points) + plan.open} to train")
     plan, code = run_sweep(composed, tree, plan, fresh=options.fresh, console=screen)
     if options.json:
         _print_json(plan)
@@ -80,12 +80,17 @@ def _show_dry(plan: Plan, options: argparse.Namespace, screen: Console) -> None:
     if options.json:
         _print_json(plan)
         return
-    screen.print(plan_table(plan))
+    if plan.points:
+        screen.print(plan_table(plan))
+    if plan.axes and plan.axes.searched:
+        screen.print(search_table(plan))
     blocked = [point for point in plan.points if point.status == "blocked"]
     if blocked:
         screen.print(f"blocked: {blocked[0].detail}", markup=False, soft_wrap=True)
-    counts = ", ".join(f"{count} {status}" for status, count in sorted(plan.counts.items()))
-    screen.print(f"{counts}. Nothing was started.", highlight=False)
+    counts = [f"{count} {status}" for status, count in sorted(plan.counts.items())]
+    counts += [f"{plan.to_ask} to be chosen by the searcher"] if plan.to_ask else []
+    counts += [f"then {plan.to_replicate} with other seeds"] if plan.to_replicate else []
+    screen.print(f"{', '.join(counts)}. Nothing was started.", highlight=False)
 
 
 def _show_end(
@@ -97,7 +102,7 @@ def _show_end(
     if not trained and code == 0:
         screen.print(f"All {finished} points are done; nothing to train.")
     else:
-        screen.print(f"{finished} of {len(plan.points)} done.")
+        screen.print(f"{finished} of {len(plan.points) + plan.open} done.")
     _show_failures(plan, tree, screen)
     screen.print(f"Products: {tree.path}", markup=False, soft_wrap=True)
     if code in (EXIT_STOPPED, EXIT_INTERRUPTED):

@@ -12,25 +12,28 @@ from typing import Any
 from wwdc.config import ROOT, Composed, check_targets, fill
 from wwdc.config.tree import get
 from wwdc.errors import ConfigError, DataError, ProductError
-from wwdc.tune.points import Plan, Point
+from wwdc.tune.plan import Plan
+from wwdc.tune.points import Point
 
 
 def preflight(plan: Plan, composed: Composed, notice: Callable[[str], None]) -> list[Any]:
     """Check that every point left can start: folder, data, model, VAE, callbacks; the datasets.
+
+    Of a search the extremes of its axes are checked, not each sample.
 
     Raises:
         ConfigError: a target refuses its arguments, or the context does not match.
         DataError: raw data are missing or of the wrong shape, or DATA_ROOT is not writable.
         ProductError: a checkpoint that a point builds on is missing, broken or of another shape.
     """
-    blocked = [point for point in plan.points if point.status == "blocked"]
+    blocked = [p for p in (*plan.points, *plan.probes) if p.status == "blocked"]
     if blocked:
         raise ProductError(_blocked_message(blocked[0], len(blocked)))
     _check_writable(composed.data_root, "DATA_ROOT")
     from wwdc.training.check import check_point  # takes seconds to import
 
     datasets: dict[str, Any] = {}
-    for point in _distinct(plan.left):
+    for point in _distinct(plan.probes or plan.left):
         config = fill(point.config, job="0_0", data_root=composed.data_root)
         _check_scratch(config["paths"].get("scratch_data_dir"))
         with composed.naming_files():

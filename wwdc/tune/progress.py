@@ -1,6 +1,6 @@
 """What the terminal shows while a sweep runs: a live table, or a line an event."""
 
-__all__ = ["Progress", "plan_table"]
+__all__ = ["Progress", "plan_table", "search_table"]
 
 import time
 from collections.abc import Mapping
@@ -13,7 +13,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from wwdc.tune.points import Plan, Point
+from wwdc.tune.plan import Plan
+from wwdc.tune.points import Point, short
 
 STYLES = {
     "done": "green",
@@ -49,6 +50,24 @@ def plan_table(plan: Plan) -> Table:
     return table
 
 
+def search_table(plan: Plan) -> Table:
+    """The axes that are searched, each with its domain and condition."""
+    axes = plan.axes.searched if plan.axes else ()
+    table = Table(title="searched", title_justify="left", box=SIMPLE)
+    columns = ["param", "space"]
+    columns += ["when"] if any(axis.when for axis in axes) else []
+    columns += ["description"] if any(axis.description for axis in axes) else []
+    widest = max((len(axis.text) for axis in axes), default=0)
+    for name in columns:
+        least = min(widest, 24) if name == "space" else None
+        table.add_column(name, overflow="fold", min_width=least)
+    for axis in axes:
+        cells = {"param": axis.key, "space": axis.text, "description": axis.description}
+        cells["when"] = axis.when.text if axis.when else ""
+        table.add_row(*(Text(cells[name]) for name in columns))
+    return table
+
+
 def _points(count: int) -> str:
     return "1 point" if count == 1 else f"{count} points"
 
@@ -70,21 +89,15 @@ class Progress:
     Args:
         plan: all points; those not left are shown as they are.
         metric: the metric to show.
-        max_epochs: point_id → epochs planned.
         console: on a terminal a live table, otherwise a line an event.
     """
 
-    def __init__(
-        self, plan: Plan, metric: str, max_epochs: Mapping[str, int | None], console: Console
-    ) -> None:
-        left = {point.point_id for point in plan.left}
+    def __init__(self, plan: Plan, metric: str, console: Console) -> None:
         self.metric = metric
         self.console = console
-        self.max_epochs = max_epochs
-        self.rows = {
-            point.point_id: _Row(point, "waiting" if point.point_id in left else point.status)
-            for point in plan.points
-        }
+        self.rows: dict[str, _Row] = {}
+        self.open = 0
+        self.follow(plan)
         self.title = plan.experiment
         self.live = Live(console=console, get_renderable=self._table, refresh_per_second=2)
         self.began = time.monotonic()
@@ -98,6 +111,20 @@ class Progress:
         if self.console.is_terminal:
             self.live.stop()
 
+    def follow(self, plan: Plan) -> None:
+        """Show points that the plan has by now, and how many will still come."""
+        left = {point.point_id for point in plan.left}
+        for point in plan.points:
+            state = "waiting" if point.point_id in left else point.status
+            self.rows.setdefault(point.point_id, _Row(point, state))
+        self.open = plan.open
+
+    def add(self, point: Point) -> None:
+        """Show a point that a searcher chose."""
+        if point.point_id not in self.rows:
+            self.rows[point.point_id] = _Row(point, "waiting")
+            self.open = max(0, self.open - 1)
+
     def event(self, point_id: str, state: str, result: Mapping[str, Any] | None = None) -> None:
         """Note that a point started, reported, finished or failed."""
         row = self.rows[point_id]
@@ -108,15 +135,11 @@ class Progress:
         if state in ("done", "failed", "stopped"):
             row.ended = time.monotonic()
         if result and result.get("epoch") is not None:
-            row.epoch = self._epochs(point_id, int(result["epoch"]))
+            row.epoch = _epochs(row.point, int(result["epoch"]))
         if result and result.get(self.metric) is not None:
             row.metric = float(result[self.metric])
         if not self.console.is_terminal:
             self._line(row, changed)
-
-    def _epochs(self, point_id: str, epoch: int) -> str:
-        total = self.max_epochs.get(point_id)
-        return f"{epoch}/{total}" if total else str(epoch)
 
     def _line(self, row: _Row, changed: bool) -> None:
         now = time.monotonic()
@@ -133,7 +156,7 @@ class Progress:
     def _table(self) -> Table:
         rows = list(self.rows.values())
         finished = sum(row.state in ("done", "stopped") for row in rows)
-        title = f"{self.title}: {finished} of {len(rows)} done{self._eta(rows)}"
+        title = f"{self.title}: {finished} of {len(rows) + self.open} done{self._eta(rows)}"
         table = Table(title=title, title_justify="left", box=SIMPLE)
         for name in ("#", "point", "state", "epoch", self.metric, "time"):
             table.add_column(name, justify="left" if name in ("point", "state") else "right")
@@ -152,11 +175,16 @@ class Progress:
     def _eta(self, rows: list[_Row]) -> str:
         times = [row.ended - row.started for row in rows if row.ended and row.started]
         running = sum(row.state == "running" for row in rows)
-        waiting = sum(row.state == "waiting" for row in rows)
+        waiting = sum(row.state == "waiting" for row in rows) + self.open
         if not times or not running:
             return ""
         seconds = sum(times) / len(times) * (waiting / running + 0.5)
         return f", about {_minutes(seconds)} left"
+
+
+def _epochs(point: Point, epoch: int) -> str:
+    total = point.config["trainer"].get("max_epochs")
+    return f"{epoch}/{total}" if total else str(epoch)
 
 
 def _clock(row: _Row) -> str:
@@ -174,4 +202,4 @@ def _leaf(key: str) -> str:
 
 
 def _value(value: Any) -> str:
-    return "[" + ", ".join(map(str, value)) + "]" if isinstance(value, list) else str(value)
+    return short(value)

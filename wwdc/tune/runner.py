@@ -3,8 +3,10 @@
 __all__ = ["Sweep", "run_points"]
 
 import logging
+import shutil
+import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,57 +14,100 @@ from typing import Any
 import ray
 from ray import tune
 from ray.tune.experiment import Trial
+from ray.tune.schedulers import TrialScheduler
 
 from wwdc.cluster import Engine, needed
 from wwdc.config.schema import TuneConfig
 from wwdc.errors import ClusterError, ConfigError, WWDCError
+from wwdc.products import Tree
+from wwdc.terminal import notice
+from wwdc.training.names import metrics_of
+from wwdc.tune.asking import OptunaPoints
+from wwdc.tune.exchange import Exchange, last_values, pack
+from wwdc.tune.flags import ask_to_stop, asked_to_stop
+from wwdc.tune.plan import Plan
+from wwdc.tune.points import Point
 from wwdc.tune.progress import Progress
+from wwdc.tune.schedulers import EPOCH, STATUS, make_scheduler
 from wwdc.tune.stopping import StopRequest
-from wwdc.tune.trial import Row, TrialSpec, complete, hold, record_failure
+from wwdc.tune.sweeps import Searched
+from wwdc.tune.trial import Ended, Row, TrialSpec, complete, hold, record_failure
 
 REPORT_EVERY_S = 1.0
-STATUS = "wwdc_status"
+RESTING = "resting"
+"""The outcome of a point whose trial a scheduler ended while it was paused."""
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """What a run of Ray Tune needs besides the points themselves."""
+    """What a run of Ray Tune needs besides the points themselves.
+
+    Attributes:
+        folder: of the run, named by its job's id.
+        name: of the experiment, for Ray's dashboard.
+        launch: what a trial needs to train a point.
+    """
 
     settings: TuneConfig
     engine: Engine
     folder: Path
+    name: str
+    tree: Tree
     progress: Progress
     stop: StopRequest
+    launch: Callable[[Point], TrialSpec]
 
 
-def run_points(specs: Mapping[str, TrialSpec], sweep: Sweep) -> dict[str, str]:
-    """Train every spec as one Ray Tune run; point_id → ``done``, ``failed`` or ``elsewhere``.
+def run_points(points: Sequence[Point], plan: Plan, sweep: Sweep, *, ask: bool) -> dict[str, str]:
+    """Train *points* as one Ray Tune run, and what a searcher asks for besides if *ask*.
+
+    Returns:
+        point_id → ``done``, ``stopped``, ``failed`` or ``elsewhere``.
 
     Raises:
         ConfigError: what the first epoch showed to be wrong for every point.
     """
+    outcomes = _run(points, plan, sweep, ask=ask)
+    resting = [point for point in points if outcomes.get(point.point_id) == RESTING]
+    if resting:  # paused by a scheduler and never taken up again: publish what they have
+        outcomes |= _run(resting, plan, sweep, ask=False, finish=True)
+    return outcomes
+
+
+def _run(
+    points: Sequence[Point], plan: Plan, sweep: Sweep, *, ask: bool, finish: bool = False
+) -> dict[str, str]:
     settings = sweep.settings
-    trainable = _nested_trial if sweep.engine == "torch" else _inline_trial
-    resources: Any = (
-        tune.PlacementGroupFactory([{"node:__internal_head__": 0.001}])
-        if sweep.engine == "torch"
-        else {"cpu": settings.resources.cpu, "gpu": settings.resources.gpu}
-    )
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures are told by the watcher
+    scheduler = "fifo" if finish else settings.scheduler
+    specs = {point.point_id: sweep.launch(point) for point in points}
     watcher = _Watcher(specs, sweep)
-    function = tune.with_parameters(
-        trainable, specs=dict(specs), settings=settings.model_dump(), folder=sweep.folder
-    )
+    searched = {axis.key: axis for axis in plan.axes.searched} if plan.axes else {}
+    work = _Work(settings.model_dump() | {"scheduler": scheduler}, sweep.folder, finish)
+    search: dict[str, Any] = {}
+    if ask:
+        search["search_alg"] = OptunaPoints(
+            plan, points, sweep.tree, settings, watcher.launch, notice
+        )
+        search["num_samples"] = len(points) + plan.to_ask
+    space = {} if ask else {"point": tune.grid_search(list(specs))}
+    if scheduler == "pbt":
+        space |= {key: tune.sample_from(_Start(specs, key)) for key in searched}
+    trainable = _nested_trial if sweep.engine == "torch" else _inline_trial
+    function = tune.with_parameters(trainable, specs={} if ask else specs, work=work)
+    function.__name__ = sweep.name
     tuner = tune.Tuner(
-        tune.with_resources(function, resources),
-        param_space={"point": tune.grid_search(list(specs))},
+        tune.with_resources(function, _resources(sweep)),
+        param_space=space,
         tune_config=tune.TuneConfig(
-            max_concurrent_trials=_concurrent(sweep),
+            max_concurrent_trials=_concurrent(sweep, ask),
             reuse_actors=sweep.engine == "inline",
             time_budget_s=settings.time_budget_s,
+            scheduler=_scheduler(scheduler, points, plan, sweep, searched),
+            **search,
         ),
         run_config=tune.RunConfig(
-            name="ray",
+            name="finish" if finish else "ray",
             storage_path=str(sweep.folder),
             failure_config=tune.FailureConfig(max_failures=settings.max_failures),
             callbacks=[watcher],
@@ -70,48 +115,91 @@ def run_points(specs: Mapping[str, TrialSpec], sweep: Sweep) -> dict[str, str]:
             verbose=0,
         ),
     )
-    tuner.fit()
+    try:
+        tuner.fit()
+    finally:
+        for packed in sweep.folder.glob("ray/*/checkpoint_*"):
+            shutil.rmtree(packed, ignore_errors=True)
     if watcher.refused:
         raise ConfigError(watcher.refused)
     return watcher.outcomes
 
 
-def _inline_trial(
-    config: dict[str, Any], specs: dict[str, TrialSpec], settings: dict[str, Any], folder: Path
-) -> None:
+@dataclass(frozen=True)
+class _Work:
+    """What is the same for every trial of a run."""
+
+    settings: dict[str, Any]
+    folder: Path
+    finish: bool
+
+
+def _inline_trial(config: dict[str, Any], specs: dict[str, TrialSpec], work: _Work) -> None:
     """A Tune trial that trains the point in its own, reused, process."""
-    spec = specs[config["point"]]
+    spec = config.get("spec") or specs[config["point"]]
+    scheduler = work.settings["scheduler"]
+    watched = metrics_of(work.settings)
     last = 0.0
 
-    def report(row: Row) -> None:
+    def report(row: Row) -> bool:
         nonlocal last
-        if time.monotonic() - last >= REPORT_EVERY_S:  # a report costs a round trip
-            last = time.monotonic()
-            tune.report(row | {"epoch": row["epoch"] + 1})
+        row = row | {"epoch": row["epoch"] + 1}
+        if scheduler == "fifo":
+            if time.monotonic() - last >= REPORT_EVERY_S:  # a report costs a round trip
+                last = time.monotonic()
+                tune.report(row)
+            return False
+        if any(name not in row for name in watched):
+            return False
+        if scheduler in ("pbt", "hyperband"):
+            with tempfile.TemporaryDirectory(prefix="wwdc-pack-") as folder:
+                packed = (
+                    pack(spec.keep, spec.point_id, Path(folder)) if scheduler == "pbt" else folder
+                )
+                tune.report(row, checkpoint=tune.Checkpoint.from_directory(str(packed)))
+        else:
+            tune.report(row)
+        return asked_to_stop(spec.job_id, spec.point_id)
 
-    _guarded(spec, lambda: {"metrics": complete(spec, report)})
+    def train() -> Outcome:
+        if scheduler != "pbt":
+            return _told(complete(spec, report, finish=work.finish))
+        values = {key: config[key] for key in spec.searched}
+        checkpoint = tune.get_checkpoint()
+        if checkpoint is None:
+            return _told(complete(spec, report, exchange=Exchange(values)))
+        with checkpoint.as_directory() as folder:
+            return _told(complete(spec, report, exchange=Exchange(values, Path(folder))))
+
+    _guarded(spec, train)
 
 
-def _nested_trial(
-    config: dict[str, Any], specs: dict[str, TrialSpec], settings: dict[str, Any], folder: Path
-) -> None:
+def _nested_trial(config: dict[str, Any], specs: dict[str, TrialSpec], work: _Work) -> None:
     """A Tune trial that trains the point with a TorchTrainer of its own."""
     from wwdc.training.ray_train import fit_workers
 
-    spec = specs[config["point"]]
+    spec = config.get("spec") or specs[config["point"]]
     _guarded(
         spec,
         lambda: fit_workers(
             spec,
-            num_workers=settings["num_workers"],
-            resources=settings["resources"],
-            storage=folder / "train",
-            max_failures=settings["max_failures"],
+            num_workers=work.settings["num_workers"],
+            resources=work.settings["resources"],
+            storage=work.folder / "train",
+            max_failures=work.settings["max_failures"],
+            watch=work.settings["scheduler"] != "fifo",
         ),
     )
 
 
-def _guarded(spec: TrialSpec, train: Any) -> None:
+Outcome = dict[str, Any]
+
+
+def _told(ended: Ended) -> Outcome:
+    return {"status": ended.status, "metrics": ended.metrics}
+
+
+def _guarded(spec: TrialSpec, train: Callable[[], Outcome]) -> None:
     """Claim, train, and tell Tune how it ended. What a retry may mend is raised for Tune."""
     with hold(spec) as held:
         if not held:
@@ -132,16 +220,16 @@ def _guarded(spec: TrialSpec, train: Any) -> None:
             tune.report({STATUS: "failed", "message": outcome["error"]})
             return
     metrics = outcome["metrics"]
-    tune.report({STATUS: "done", **metrics, "epoch": metrics.get("epochs")})
+    tune.report({STATUS: outcome["status"], **metrics, EPOCH: metrics.get("epochs")})
 
 
 class _Watcher(tune.Callback):
     """Passes Tune's events to the terminal and remembers how each point ended."""
 
     def __init__(self, specs: Mapping[str, TrialSpec], sweep: Sweep) -> None:
-        self.specs = specs
+        self.specs = dict(specs)
+        self.sweep = sweep
         self.progress = sweep.progress
-        self.stop = sweep.stop
         self.outcomes: dict[str, str] = {}
         self.refused = ""
 
@@ -149,8 +237,15 @@ class _Watcher(tune.Callback):
         # Tune pickles its callbacks; nothing of ours survives that, nor needs to.
         return {"outcomes": {}, "refused": ""}
 
+    def launch(self, point: Point) -> dict[str, Any]:
+        """The configuration of a trial for a point that a searcher chose."""
+        spec = self.sweep.launch(point)
+        self.specs[point.point_id] = spec
+        self.progress.add(point)
+        return {"point": point.point_id, "spec": spec}
+
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
-        self.stop.check()
+        self.sweep.stop.check()
 
     def on_trial_start(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
@@ -172,6 +267,11 @@ class _Watcher(tune.Callback):
         if status is not None:
             self.outcomes[point] = status
         self.progress.event(point, status or "running", result)
+
+    def on_trial_complete(
+        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
+    ) -> None:
+        self.outcomes.setdefault(trial.config["point"], RESTING)
 
     def on_trial_error(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
@@ -198,9 +298,47 @@ class _WhenRefused(tune.Stopper):
         return bool(self.watcher.refused)
 
 
-def _concurrent(sweep: Sweep) -> int | None:
-    """Tune does not see what a nested trainer asks for: count for it."""
-    if sweep.engine == "inline":
+class _Start:
+    """The value that a member of a population begins with: what it last had, if it was killed."""
+
+    def __init__(self, specs: Mapping[str, TrialSpec], key: str) -> None:
+        self.values = {
+            point: (spec.searched | last_values(spec.keep))[key] for point, spec in specs.items()
+        }
+
+    def __call__(self, chosen: Any) -> Any:
+        return self.values[chosen["config"]["point"]]
+
+
+def _scheduler(
+    name: str,
+    points: Sequence[Point],
+    plan: Plan,
+    sweep: Sweep,
+    searched: Mapping[str, Searched],
+) -> TrialScheduler:
+    epochs = [point.config["trainer"]["max_epochs"] for point in (*points, *plan.probes)]
+    settings = sweep.settings.model_copy(update={"scheduler": name})
+
+    def ask(trial: Trial) -> None:
+        ask_to_stop(sweep.folder.name, trial.config["point"])
+
+    return make_scheduler(settings, max(epochs, default=1) or 1, searched, ask)
+
+
+def _resources(sweep: Sweep) -> Any:
+    if sweep.engine == "torch":
+        return tune.PlacementGroupFactory([{"node:__internal_head__": 0.001}])
+    resources = sweep.settings.resources
+    return {"cpu": resources.cpu, "gpu": resources.gpu}
+
+
+def _concurrent(sweep: Sweep, ask: bool) -> int | None:
+    """Tune does not see what a nested trainer asks for: count for it.
+
+    A searcher is counted for too: it should choose as late as it can.
+    """
+    if sweep.engine == "inline" and not ask:
         return sweep.settings.max_concurrent
     total, each = ray.cluster_resources(), needed(sweep.settings)
     fits = min(int(total.get(name, 0) // amount) for name, amount in each.items() if amount)

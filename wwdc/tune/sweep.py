@@ -10,6 +10,7 @@ import time
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from rich.console import Console
@@ -19,11 +20,16 @@ from wwdc.config.schema import TuneConfig
 from wwdc.prepare import write_catalogue
 from wwdc.products import Tree, atomic_write
 from wwdc.terminal import EXIT_FAILED, EXIT_OK, EXIT_STOPPED, notice
-from wwdc.tune.points import Plan, Point, make_plan
+from wwdc.tune.plan import Plan, make_plan
+from wwdc.tune.points import Point
 from wwdc.tune.preflight import preflight
 from wwdc.tune.progress import Progress
 from wwdc.tune.stopping import Stopped, StopRequest
+from wwdc.tune.sweeps import read_axes
 from wwdc.tune.trial import TrialSpec
+
+if TYPE_CHECKING:
+    from wwdc.cluster import Engine
 
 POLL_S = 2.0
 
@@ -36,55 +42,125 @@ def run_sweep(
     Raises:
         WWDCError: a mistake that is found before anything starts.
     """
-    if not plan.left and not plan.counts["running"] and not plan.counts["blocked"]:
+    if not plan.left and not plan.open and not plan.counts["running"] + plan.counts["blocked"]:
         return plan, EXIT_OK
     with console.status("checking data and models"):
         datasets = preflight(plan, composed, notice)
     from wwdc.cluster import cluster, engine_for
-    from wwdc.tune.runner import Sweep, run_points
 
     settings = _with_gpus(composed.tune, plan)
     engine = engine_for(settings)
-    cpus = settings.cpus or _own_cpus()
-    outcomes: dict[str, str] = {}
-    code, stop = EXIT_OK, StopRequest()
-    deadline = time.monotonic() + settings.time_budget_s if settings.time_budget_s else None
+    stop = StopRequest()
+    code = EXIT_OK
     with ExitStack() as stack:
         with console.status("starting Ray"):
-            stack.enter_context(cluster(settings, engine, cpus))
+            stack.enter_context(cluster(settings, engine, settings.cpus or _own_cpus()))
         stack.enter_context(stop.listening())
         for dataset in datasets:
             write_catalogue(dataset, composed.data_root / composed.meta.data_name, notice)
-        job_id = composed.job or new_job_id()
-        folder = tree.multiruns / job_id
-        _freeze(composed, plan, folder, job_id)
-        progress = Progress(plan, str(settings.metric), _epochs(plan), console)
-        sweep = Sweep(settings, engine, folder, progress, stop)
+        run = _Run(composed, tree, settings, engine, fresh, console, stop)
         try:
-            with progress:
-                while todo := [p for p in plan.left if p.point_id not in outcomes]:
-                    specs = {p.point_id: _spec(p, composed, job_id, fresh) for p in todo}
-                    outcomes |= {
-                        point: outcome
-                        for point, outcome in run_points(specs, sweep).items()
-                        if outcome != "elsewhere"
-                    }
-                    if deadline and time.monotonic() >= deadline:
-                        break
-                    plan = _wait_for_others(composed, tree, progress, outcomes, stop)
+            run.train(plan)
         except Stopped as stopped:
             code = stopped.code
     after = make_plan(composed, tree)
     return after, code or _exit_code(after)
 
 
+class _Run:
+    """One run of a sweep: its folder, and what came of its points so far."""
+
+    def __init__(
+        self,
+        composed: Composed,
+        tree: Tree,
+        settings: TuneConfig,
+        engine: "Engine",
+        fresh: bool,
+        console: Console,
+        stop: StopRequest,
+    ) -> None:
+        self.composed, self.tree, self.settings, self.engine = composed, tree, settings, engine
+        self.fresh, self.console, self.stop = fresh, console, stop
+        self.job_id = composed.job or new_job_id()
+        self.outcomes: dict[str, str] = {}
+        budget = settings.time_budget_s
+        self.deadline = time.monotonic() + budget if budget else None
+
+    def train(self, plan: Plan) -> None:
+        """Train what is left until nothing is, or the time is over.
+
+        Samples of a search come first, then the replicates of the best, which no scheduler stops.
+        """
+        from wwdc.tune.runner import Sweep, run_points
+
+        folder = self.tree.multiruns / self.job_id
+        _freeze(self.composed, plan, folder, self.job_id)
+        progress = Progress(plan, self.settings.metrics[0], console=self.console)
+        with progress:
+            while True:
+                todo = [p for p in plan.left if p.point_id not in self.outcomes]
+                ask = plan.to_ask > 0
+                if not todo and not ask:
+                    return
+                first = plan.first_seed(todo)
+                batch = first if first or ask else todo
+                sweep = Sweep(
+                    self._settings(replicates=not first and not ask),
+                    self.engine,
+                    folder,
+                    plan.experiment.replace("/", " "),
+                    self.tree,
+                    progress,
+                    self.stop,
+                    self._launch,
+                )
+                found = run_points(batch, plan, sweep, ask=ask)
+                self.outcomes |= {p: how for p, how in found.items() if how != "elsewhere"}
+                if self.deadline and time.monotonic() >= self.deadline:
+                    return
+                if ask and not found:
+                    return  # the space holds no more
+                plan = self._wait_for_others(progress)
+
+    def _settings(self, replicates: bool) -> TuneConfig:
+        if not replicates:
+            return self.settings
+        return self.settings.model_copy(update={"scheduler": "fifo"})
+
+    def _launch(self, point: Point) -> TrialSpec:
+        return _spec(point, self.composed, self.job_id, self.fresh)
+
+    def _wait_for_others(self, progress: Progress) -> Plan:
+        """The plan once no other run trains a point of ours, or has left one behind."""
+        told = False
+        while True:
+            self.stop.check()
+            plan = make_plan(self.composed, self.tree)
+            progress.follow(plan)
+            left = [point for point in plan.left if point.point_id not in self.outcomes]
+            running = plan.counts["running"]
+            for point in plan.points:
+                if point.status in ("done", "stopped") and point.point_id not in self.outcomes:
+                    progress.event(point.point_id, point.status)
+            if left or not running:
+                return plan
+            if not told:
+                notice(f"{running} points are being trained by another run; waiting for them.")
+                told = True
+            time.sleep(POLL_S)
+
+
 def _with_gpus(settings: TuneConfig, plan: Plan) -> TuneConfig:
     """The settings with a number of GPUs: one where a trainer asks for it and none is said."""
-    if settings.resources.gpu is not None:
-        return settings
-    wanted = any(point.config["trainer"].get("accelerator") == "gpu" for point in plan.points)
-    resources = settings.resources.model_copy(update={"gpu": float(wanted)})
-    return settings.model_copy(update={"resources": resources})
+    points = (*plan.points, *plan.probes)
+    if settings.resources.gpu is None:
+        wanted = any(point.config["trainer"].get("accelerator") == "gpu" for point in points)
+        resources = settings.resources.model_copy(update={"gpu": float(wanted)})
+        settings = settings.model_copy(update={"resources": resources})
+    if settings.scheduler in ("hyperband", "pbt"):  # which need the engine that Tune sees into
+        return settings.model_copy(update={"engine": "inline"})
+    return settings
 
 
 def _own_cpus() -> int:
@@ -141,9 +217,18 @@ def _spec(point: Point, composed: Composed, job_id: str, fresh: bool) -> TrialSp
         config=point.config,
         record=record,
         lineage=point.lineage,
+        searched=_searched(point, composed),
         fresh=fresh,
         code=composed.folder if composed.trust else None,
     )
+
+
+def _searched(point: Point, composed: Composed) -> dict[str, Any]:
+    """The values that population-based training may change."""
+    if composed.tune.scheduler != "pbt":
+        return {}
+    keys = {axis.key for axis in read_axes(composed).searched}
+    return {key: value for key, value in point.overrides.items() if key in keys}
 
 
 def _as_written(point: Point, composed: Composed) -> str | None:
@@ -151,36 +236,7 @@ def _as_written(point: Point, composed: Composed) -> str | None:
     return entry.param if entry else point.param
 
 
-def _epochs(plan: Plan) -> dict[str, int | None]:
-    return {point.point_id: point.config["trainer"].get("max_epochs") for point in plan.points}
-
-
-def _wait_for_others(
-    composed: Composed,
-    tree: Tree,
-    progress: Progress,
-    outcomes: dict[str, str],
-    stop: StopRequest,
-) -> Plan:
-    """The plan once no other run trains a point of ours, or has left one behind."""
-    told = False
-    while True:
-        stop.check()
-        plan = make_plan(composed, tree)
-        left = [point for point in plan.left if point.point_id not in outcomes]
-        running = plan.counts["running"]
-        for point in plan.points:
-            if point.status in ("done", "stopped") and point.point_id not in outcomes:
-                progress.event(point.point_id, point.status)
-        if left or not running:
-            return plan
-        if not told:
-            notice(f"{running} points are being trained by another run; waiting for them.")
-            told = True
-        time.sleep(POLL_S)
-
-
 def _exit_code(plan: Plan) -> int:
     if plan.counts["failed"]:
         return EXIT_FAILED
-    return EXIT_OK if not plan.left and not plan.counts["running"] else EXIT_STOPPED
+    return EXIT_OK if plan.finished else EXIT_STOPPED

@@ -1,69 +1,171 @@
 """From ``sweeps.yaml``, ``hydra.sweeper.params`` and overrides to the axes of a sweep."""
 
-__all__ = ["Axis", "Choice", "place_of", "read_axes"]
+__all__ = ["SEED", "Axes", "Axis", "Choice", "Searched", "Setting", "read_axes"]
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from wwdc.config import Composed, ParsedAxis
+from wwdc.config.overrides import parse_listed
 from wwdc.config.schema import SweepEntry
+from wwdc.config.tree import get
 from wwdc.errors import ConfigError
+from wwdc.tune.domains import Domain, Normal, parse_domain
+from wwdc.tune.when import Condition, in_order, parse_condition
 
 SEED = "seed"
 _NOT_SWEPT = ("hydra", "logger", "meta", "paths", "seeds", "splits", "sweeps", "tune")
+_SAMPLING = ("random", "optuna")
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One value of an axis, with the name and description of the sweep that declares it."""
+    """One listed value of an axis, with the name and description of the sweep that declares it."""
 
     value: Any
     sweep: str | None = None
     description: str = ""
+    when: Condition | None = None
 
 
 @dataclass(frozen=True)
 class Axis:
-    """The values one configuration key takes; different axes multiply."""
+    """The listed values one configuration key takes; different axes multiply."""
 
     key: str
     choices: tuple[Choice, ...]
 
+    @property
+    def needs(self) -> set[str]:
+        """The keys its conditions read."""
+        return {key for choice in self.choices if choice.when for key in choice.when.keys}
 
-def read_axes(composed: Composed) -> tuple[list[Axis], list[str]]:
-    """Axes of a sweep, slowest first, and what the user should be told about them.
+
+@dataclass(frozen=True)
+class Searched:
+    """A configuration key whose values a searcher draws from a domain."""
+
+    key: str
+    domain: Domain
+    text: str
+    where: str
+    name: str | None = None
+    description: str = ""
+    when: Condition | None = None
+
+    @property
+    def needs(self) -> set[str]:
+        """The keys its condition reads."""
+        return set(self.when.keys) if self.when else set()
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A key set to a value in one point, with the sweep that says so and where it is written."""
+
+    key: str
+    value: Any
+    sweep: str | None
+    description: str
+    place: str
+
+
+@dataclass(frozen=True)
+class Axes:
+    """What a sweep varies: listed axes, slowest first, searched ones, and seeds.
+
+    Attributes:
+        seeds: replicates of every point; None leaves the configuration's own seed.
+    """
+
+    composed: Composed
+    listed: tuple[Axis, ...]
+    searched: tuple[Searched, ...]
+    seeds: tuple[Choice, ...] | None
+    notices: tuple[str, ...] = ()
+
+    def combinations(self) -> Iterator[tuple[Setting, ...]]:
+        """Every combination of the listed axes; one whose conditions all fail is left out."""
+        yield from self._expand(in_order(self.listed, _key, _needs), ())
+
+    def seed_settings(self) -> tuple[tuple[Setting, ...], ...]:
+        """The seeds, each as what is to be set."""
+        if self.seeds is None:
+            return ((),)
+        return tuple((self._setting(Axis(SEED, self.seeds), choice),) for choice in self.seeds)
+
+    def draw(
+        self, settings: Sequence[Setting], value: Callable[[Searched], Any]
+    ) -> tuple[Setting, ...]:
+        """*settings* with a value for each searched axis whose condition holds."""
+        drawn = list(settings)
+        for axis in in_order(self.searched, _key, _needs):
+            if axis.when is None or axis.when.holds(self.lookup(drawn)):
+                drawn.append(Setting(axis.key, value(axis), None, axis.description, axis.where))
+        return tuple(drawn)
+
+    def lookup(self, settings: Sequence[Setting]) -> Callable[[str], Any]:
+        """The value of a key with *settings* made, for conditions."""
+        chosen = {setting.key: setting.value for setting in settings}
+
+        def value_of(key: str) -> Any:
+            return chosen[key] if key in chosen else get(self.composed.resolve({}), key)
+
+        return value_of
+
+    def _expand(
+        self, axes: Sequence[Axis], settings: tuple[Setting, ...]
+    ) -> Iterator[tuple[Setting, ...]]:
+        if not axes:
+            yield settings
+            return
+        axis, *others = axes
+        value_of = self.lookup(settings)
+        active = [c for c in axis.choices if c.when is None or c.when.holds(value_of)]
+        if not active:
+            yield from self._expand(others, settings)
+        for choice in active:
+            yield from self._expand(others, (*settings, self._setting(axis, choice)))
+
+    def _setting(self, axis: Axis, choice: Choice) -> Setting:
+        place = _place_of(axis, choice, self.composed)
+        return Setting(axis.key, choice.value, choice.sweep, choice.description, place)
+
+
+def read_axes(composed: Composed) -> Axes:
+    """The axes of a sweep.
 
     ``hydra.sweeper.params`` decides which entries of ``sweeps.yaml`` are used where it is given;
     otherwise every entry is. ``seeds:`` is the fastest axis. An override of a swept key replaces
-    its axis, one with several values adds an axis.
+    its axis, one with several values adds an axis. Without a searcher that samples, searched axes
+    that hold finitely many values are listed.
 
     Raises:
-        ConfigError: nothing is swept, seeds are declared twice, or a search space is asked for.
+        ConfigError: nothing is swept, seeds are declared twice, or a space is wrong.
     """
-    _refuse_search(composed)
+    sampling = composed.tune.searcher in _SAMPLING
     if composed.sweeper is not None:
-        axes, notices = _from_sweeper(composed, composed.sweeper)
+        listed, searched, notices = _from_sweeper(composed, composed.sweeper, sampling)
     else:
-        axes, notices = _from_entries(composed), []
-    if composed.seeds is not None:
-        if any(axis.key == SEED for axis in axes):
-            raise ConfigError(
-                "train.yaml: hydra.sweeper.params sweeps `seed` and `seeds:` is given too. "
-                "Keep one of them."
-            )
-        axes.append(Axis(SEED, tuple(Choice(seed) for seed in composed.seeds)))
-    axes = _override(axes, composed.swept_overrides, composed.fixed_overrides)
-    _refuse_fixed_keys(axes, composed)
-    if not axes and not composed.sweeps and not composed.fixed_overrides:
+        listed, searched = _from_entries(composed)
+        notices = []
+    listed, searched = _override(composed, _with_seeds(composed, listed), searched, sampling)
+    if composed.tune.searcher == "grid":
+        listed, searched = listed + [_enumerated(axis) for axis in searched], []
+    seeds = next((axis.choices for axis in listed if axis.key == SEED), None)
+    listed = [axis for axis in listed if axis.key != SEED]
+    axes = Axes(composed, tuple(listed), tuple(searched), seeds, tuple(notices))
+    _refuse_keys(axes)
+    if not (listed or searched or seeds or composed.sweeps or composed.fixed_overrides):
         raise ConfigError(
             f"{composed.folder.name}/sweeps.yaml: no sweeps. Declare at least one entry under "
             "`sweeps:` (param, val, description) or `seeds: [42]`."
         )
-    return axes, notices
+    return axes
 
 
-def place_of(axis: Axis, choice: Choice, composed: Composed) -> str:
+def _place_of(axis: Axis, choice: Choice, composed: Composed) -> str:
     """Where a value of a sweep was written, for messages."""
     if choice.sweep:
         return f"{composed.origin(f'sweeps.{choice.sweep}.val')}: sweeps.{choice.sweep}.val"
@@ -73,90 +175,171 @@ def place_of(axis: Axis, choice: Choice, composed: Composed) -> str:
     return written.get(axis.key) or composed.origin("seeds" if axis.key == SEED else axis.key)
 
 
-def _refuse_fixed_keys(axes: list[Axis], composed: Composed) -> None:
-    for axis in axes:
-        root = axis.key.partition(".")[0]
-        if root in _NOT_SWEPT and axis.key != "paths.vae_ckpt_path":
+def _refuse_keys(axes: Axes) -> None:
+    listed = {axis.key: _place_of(axis, axis.choices[0], axes.composed) for axis in axes.listed}
+    for key, place in (listed | {axis.key: axis.where for axis in axes.searched}).items():
+        if key.partition(".")[0] in _NOT_SWEPT and key != "paths.vae_ckpt_path":
             raise ConfigError(
-                f"{place_of(axis, axis.choices[0], composed)}: {axis.key} cannot be swept: it is "
-                "the same for all points. Set it in its file or on the command line."
+                f"{place}: {key} cannot be swept: it is the same for all points. Set it in its "
+                "file or on the command line."
+            )
+    needs = [(axis.key, axis.needs) for axis in axes.listed]
+    needs += [(axis.key, axis.needs) for axis in axes.searched]
+    for key, read in needs:
+        if key in read:
+            raise ConfigError(
+                f"sweeps.yaml: a condition (when) of {key} reads {key} itself. It can read other "
+                "keys only."
+            )
+    for axis in axes.searched:
+        if axis.key == SEED:
+            raise ConfigError(f"{axis.where}: seeds are replicates and are listed: seeds: [42, 43]")
+        if axis.key in listed:
+            raise ConfigError(
+                f"{axis.where}: {axis.key} has listed values too ({listed[axis.key]}). Keep one."
             )
 
 
-def _refuse_search(composed: Composed) -> None:
-    for name, entry in composed.sweeps.items():
-        if entry.when is not None:
-            raise ConfigError(
-                f"sweeps.yaml: sweeps.{name}.when: conditions need searched axes, and this version "
-                "sweeps listed values only. Leave it out."
-            )
-    if composed.tune.num_samples > 1:
+def _with_seeds(composed: Composed, listed: list[Axis]) -> list[Axis]:
+    if composed.seeds is None:
+        return listed
+    if any(axis.key == SEED for axis in listed):
         raise ConfigError(
-            f"{composed.origin('tune.num_samples')}: tune.num_samples: "
-            f"{composed.tune.num_samples}, but this version sweeps listed values only. Leave it "
-            "at 1; `seeds:` repeats points."
+            "train.yaml: hydra.sweeper.params sweeps `seed` and `seeds:` is given too. "
+            "Keep one of them."
         )
-    spaces = {f"sweeps.yaml: sweeps.{n}.space": e.space for n, e in composed.sweeps.items()}
-    spaces |= {axis.where: axis.space for axis in composed.swept_overrides}
-    spaces |= {axis.where: axis.space for axis in composed.sweeper or []}
-    for where, space in spaces.items():
-        if space is not None:
-            raise ConfigError(
-                f"{where}: {space!r} is a search space; this version sweeps listed values only. "
-                "Use `val:` or choice(…) / range(…)."
-            )
+    return [*listed, Axis(SEED, tuple(Choice(seed) for seed in composed.seeds))]
 
 
-def _from_entries(composed: Composed) -> list[Axis]:
+def _from_entries(composed: Composed) -> tuple[list[Axis], list[Searched]]:
     grouped: dict[str, list[Choice]] = {}
+    searched: list[Searched] = []
     for name, entry in composed.sweeps.items():
         key = composed.find_key(entry.param)
-        grouped.setdefault(key, []).append(Choice(entry.val, name, entry.description))
-    return [Axis(key, tuple(choices)) for key, choices in grouped.items()]
+        space = entry.space
+        where = f"{composed.origin(f'sweeps.{name}')}: sweeps.{name}"
+        if space is None:
+            grouped.setdefault(key, []).append(_choice(composed, entry.val, name))
+        elif space.lstrip().startswith("grid"):
+            values = parse_listed(space, where=f"{where}.space").values
+            when = _condition(composed, name, entry)
+            choices = [Choice(value, None, entry.description, when) for value in values]
+            grouped.setdefault(key, []).extend(choices)
+        else:
+            axis = _searched(composed, name, entry, key)
+            if any(other.key == key for other in searched):
+                raise ConfigError(f"{where}: {entry.param} is searched by another entry too.")
+            searched.append(axis)
+    return [Axis(key, tuple(choices)) for key, choices in grouped.items()], searched
 
 
-def _from_sweeper(composed: Composed, sweeper: list[ParsedAxis]) -> tuple[list[Axis], list[str]]:
-    entries = {
-        (composed.find_key(entry.param), _frozen(entry.val)): (name, entry)
+def _searched(composed: Composed, name: str, entry: SweepEntry, key: str) -> Searched:
+    where = f"{composed.origin(f'sweeps.{name}')}: sweeps.{name}.space"
+    text = str(entry.space)
+    domain = parse_domain(text, where=where)
+    when = _condition(composed, name, entry)
+    return Searched(key, domain, text, where, name, entry.description, when)
+
+
+def _condition(composed: Composed, name: str, entry: SweepEntry) -> Condition | None:
+    if entry.when is None:
+        return None
+    where = f"{composed.origin(f'sweeps.{name}')}: sweeps.{name}.when"
+    return parse_condition(entry.when, composed.find_key, where=where)
+
+
+def _from_sweeper(
+    composed: Composed, sweeper: list[ParsedAxis], sampling: bool
+) -> tuple[list[Axis], list[Searched], list[str]]:
+    names = {
+        (composed.find_key(entry.param), entry.space or _frozen(entry.val)): name
         for name, entry in composed.sweeps.items()
     }
-    axes, used = [], set()
+    axes: list[Axis] = []
+    searched: list[Searched] = []
+    used: set[str | None] = set()
     for parsed in sweeper:
-        choices = []
-        for value in parsed.values or []:
-            name, entry = entries.get((parsed.key, _frozen(value)), (None, None))
+        name = names.get((parsed.key, parsed.space))
+        if name is not None:
             used.add(name)
-            choices.append(_choice(value, name, entry))
-        axes.append(Axis(parsed.key, tuple(choices)))
+            searched.append(_searched(composed, name, composed.sweeps[name], parsed.key))
+        elif _is_searched(parsed, sampling):
+            searched.append(_anonymous(parsed))
+        else:
+            found = [names.get((parsed.key, _frozen(value))) for value in parsed.values or []]
+            used.update(found)
+            choices = [
+                _choice(composed, value, name)
+                for value, name in zip(parsed.values or [], found, strict=True)
+            ]
+            axes.append(Axis(parsed.key, tuple(choices)))
     left_out = [name for name in composed.sweeps if name not in used]
     notices = [
         f"Sweep {name!r} is not among hydra.sweeper.params and is left out." for name in left_out
     ]
-    return axes, notices
+    return axes, searched, notices
 
 
-def _choice(value: Any, name: str | None, entry: SweepEntry | None) -> Choice:
-    return Choice(value, name, entry.description if entry else "")
+def _choice(composed: Composed, value: Any, name: str | None) -> Choice:
+    if name is None:
+        return Choice(value)
+    entry = composed.sweeps[name]
+    return Choice(value, name, entry.description, _condition(composed, name, entry))
+
+
+def _is_searched(parsed: ParsedAxis, sampling: bool) -> bool:
+    """Whether a line means a domain: a choice(…) does when a searcher samples."""
+    return parsed.values is None or (sampling and parsed.space is not None)
+
+
+def _anonymous(parsed: ParsedAxis) -> Searched:
+    text = str(parsed.space)
+    return Searched(parsed.key, parse_domain(text, where=parsed.where), text, parsed.where)
 
 
 def _override(
-    axes: list[Axis], swept: list[ParsedAxis], fixed: Mapping[str, Any]
-) -> list[Axis]:
-    named = {(a.key, _frozen(c.value)): c for a in axes for c in a.choices}
-    values = {axis.key: list(axis.values or []) for axis in swept}
-    values |= {key: [value] for key, value in fixed.items() if key in {a.key for a in axes}}
+    composed: Composed, listed: list[Axis], searched: list[Searched], sampling: bool
+) -> tuple[list[Axis], list[Searched]]:
+    """Let the command line's values and spaces replace axes on their keys, or add some."""
+    named = {(a.key, _frozen(c.value)): c for a in listed for c in a.choices}
+    spaces = {a.key: _anonymous(a) for a in composed.swept_overrides if _is_searched(a, sampling)}
+    values = {a.key: list(a.values or []) for a in composed.swept_overrides if a.key not in spaces}
+    declared = {axis.key for axis in listed}
+    values |= {key: [v] for key, v in composed.fixed_overrides.items() if key in declared}
 
     def replaced(key: str) -> Axis:
         choices = (named.get((key, _frozen(value)), Choice(value)) for value in values[key])
-        return Axis(key, tuple(choices))
+        return Axis(key, tuple(replace(choice, when=None) for choice in choices))
 
-    kept = [replaced(axis.key) if axis.key in values else axis for axis in axes]
-    added = [replaced(key) for key in values if key not in {axis.key for axis in axes}]
-    return _seeds_last(kept + added)
+    kept = [replaced(a.key) if a.key in values else a for a in listed if a.key not in spaces]
+    added = [replaced(key) for key in values if key not in declared]
+    gone = {*values, *composed.fixed_overrides}
+    left = [spaces.pop(axis.key, axis) for axis in searched if axis.key not in gone]
+    return kept + added, left + list(spaces.values())
 
 
-def _seeds_last(axes: list[Axis]) -> list[Axis]:
-    return sorted(axes, key=lambda axis: axis.key == SEED)
+def _enumerated(axis: Searched) -> Axis:
+    """A searched axis as a listed one, for a grid.
+
+    Raises:
+        ConfigError: it holds infinitely many values.
+    """
+    values = axis.domain.values if not isinstance(axis.domain, Normal) else None
+    if values is None:
+        raise ConfigError(
+            f"{axis.where}: tune.searcher=grid cannot list the values of {axis.text!r}. Use "
+            "tune.searcher=random or optuna with tune.num_samples, or grid(…) with values."
+        )
+    choices = (Choice(value, None, axis.description, axis.when) for value in values)
+    return Axis(axis.key, tuple(choices))
+
+
+def _key(axis: Axis | Searched) -> str:
+    return axis.key
+
+
+def _needs(axis: Axis | Searched) -> set[str]:
+    return axis.needs
 
 
 def _frozen(value: Any) -> Any:

@@ -1,7 +1,8 @@
 """One point from claim to published product, whatever engine runs it. Knows no Ray."""
 
-__all__ = ["TrialSpec", "complete", "hold", "record_failure"]
+__all__ = ["Ended", "TrialSpec", "complete", "hold", "record_failure"]
 
+import json
 import platform
 import shutil
 import sys
@@ -15,15 +16,19 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from wwdc import products
 from wwdc.config import fill
+from wwdc.config.tree import put
 from wwdc.errors import ProductError
 from wwdc.products import Info, Parent, Tree, atomic_write, claim, now, publish_point
+from wwdc.tune.exchange import FILES, Exchange, schedule, take_over
 from wwdc.tune.pointlog import log_epoch, logging_to
+from wwdc.tune.search import RECORD
 
 if TYPE_CHECKING:
     from wwdc.training.loop import Distributed
 
 Row = dict[str, float]
-IN_PROGRESS = ("last.ckpt", "best.ckpt", "metrics.csv", "job")
+Status = Literal["done", "stopped", "failed"]
+IN_PROGRESS = (*FILES, "job", RECORD)
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,7 @@ class TrialSpec:
         config: resolved configuration with placeholders.
         record: the info file's fields that the plan knows.
         lineage: name → ids and hashes of what the point builds on.
+        searched: the values of searched keys that may change while it trains.
         fresh: train the point although a product of it exists.
         code: folder with Python of the user's that the configuration may name.
     """
@@ -47,6 +53,7 @@ class TrialSpec:
     config: dict[str, Any] = field(repr=False)
     record: dict[str, Any] = field(repr=False)
     lineage: dict[str, dict[str, str]] = field(repr=False)
+    searched: dict[str, Any] = field(default_factory=dict, repr=False)
     fresh: bool = False
     code: Path | None = None
 
@@ -61,6 +68,14 @@ class TrialSpec:
         return self.tree.point(self.point_id)
 
 
+@dataclass(frozen=True)
+class Ended:
+    """How a point ended, and the metrics of what it published."""
+
+    status: Status
+    metrics: dict[str, float]
+
+
 @contextmanager
 def hold(spec: TrialSpec) -> Iterator[bool]:
     """Claim the point for this process; false when another run trains or has finished it."""
@@ -73,6 +88,7 @@ def hold(spec: TrialSpec) -> Iterator[bool]:
             for name in IN_PROGRESS:
                 (spec.keep / name).unlink(missing_ok=True)
         atomic_write(spec.keep / "job", spec.job_id)
+        atomic_write(spec.keep / RECORD, json.dumps(spec.record))
         yield True
 
 
@@ -82,9 +98,18 @@ def _started_by(spec: TrialSpec) -> bool:
 
 
 def complete(
-    spec: TrialSpec, report: Callable[[Row], None], distributed: "Distributed | None" = None
-) -> dict[str, float]:
-    """Train a claimed point and publish checkpoint, metrics and info; returns its metrics.
+    spec: TrialSpec,
+    report: Callable[[Row], bool | None],
+    distributed: "Distributed | None" = None,
+    exchange: Exchange | None = None,
+    finish: bool = False,
+) -> Ended:
+    """Train a claimed point and publish checkpoint, metrics and info.
+
+    Args:
+        report: called with the metrics of each epoch; training ends early when it returns true.
+        exchange: what population-based training changes.
+        finish: train no further; publish what there is, as stopped.
 
     Raises:
         WWDCError: see `wwdc.training.loop.train_point`; nothing is published then.
@@ -96,13 +121,18 @@ def complete(
         sys.path.insert(0, str(spec.code))
     job = f"{spec.job_id}_{spec.job_num}"
     config = fill(spec.config, job=job, data_root=spec.data_root)
+    changes = {}
+    if exchange is not None:
+        changes = take_over(spec.keep, spec.point_id, spec.searched, exchange)
+        for key, value in exchange.values.items():
+            put(config, key, value)
     rank = distributed.rank if distributed else 0
     work = _scratch(config["paths"].get("scratch_data_dir"), f"wwdc-{spec.point_id}-{rank}-")
     log = spec.tree.multiruns / spec.job_id / "logs" / f"{spec.job_num}.log"
 
-    def note(row: Row) -> None:
+    def note(row: Row) -> bool | None:
         log_epoch(row)
-        report(row)
+        return report(row)
 
     try:
         with logging_to(log) if rank == 0 else nullcontext():
@@ -113,15 +143,18 @@ def complete(
                 vae_id=spec.lineage.get("vae", {}).get("point_id", ""),
                 report=note,
                 distributed=distributed,
+                changes=changes,
+                finish=finish,
             )
+        status: Status = "stopped" if result.stopped else "done"
         if rank == 0:
-            info = _info(spec, config, "done", result.metrics, created)
+            info = _info(spec, config, status, result.metrics, created)
             publish_point(spec.tree, result.checkpoint, info, spec.keep / "metrics.csv")
             for name in IN_PROGRESS:
                 (spec.keep / name).unlink(missing_ok=True)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    return result.metrics
+    return Ended(status, result.metrics)
 
 
 def _scratch(parent: str | None, prefix: str) -> Path:
@@ -147,11 +180,12 @@ def record_failure(spec: TrialSpec, error: BaseException) -> None:
 def _info(
     spec: TrialSpec,
     config: dict[str, Any],
-    status: Literal["done", "failed"],
+    status: Status,
     metrics: dict[str, float],
     created: str,
 ) -> Info:
     vae = config["lightning_loader"].get("vae_ckpt_path")
+    steps = schedule(spec.keep)
     return Info(
         **spec.record,
         job_id=spec.job_id,
@@ -165,6 +199,7 @@ def _info(
         device=_device(config),
         lineage={name: Parent(**ids) for name, ids in spec.lineage.items()},
         kind="checkpoint",
+        schedule={"steps": steps} if steps else None,
     )
 
 
