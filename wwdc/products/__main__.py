@@ -17,7 +17,7 @@ from wwdc.terminal import EXIT_FAILED, EXIT_OK, notice, run_cli
 
 _COMMANDS = {
     "ls": "list the checkpoints, with sweep, seed, status and metric",
-    "best": "print the path of the best checkpoint by model_checkpoint.monitor",
+    "best": "print the path of the best checkpoint by model_checkpoint.monitor; --export copies it",
     "verify": "check every product's hash, schema, contents and lineage; exit 1 if one is broken",
     "gc": "list what killed or finished runs left behind; --delete removes it",
 }
@@ -45,7 +45,12 @@ def _run(arguments: argparse.Namespace) -> int:
                 f"{tree.path} has no finished checkpoint yet. "
                 f"Train one: python -m wwdc.tune {arguments.experiment}"
             )
-        report.show_best(product, as_json=arguments.json)
+        files = None
+        if arguments.export is not None:
+            from wwdc.products.export import export  # reads weights, which takes torch
+
+            files = export(product, arguments.export, tree, allow=composed.allow)
+        report.show_best(product, files, as_json=arguments.json)
     elif arguments.command == "verify":
         problems = verify(tree)
         report.show_problems(tree, problems, as_json=arguments.json)
@@ -69,6 +74,13 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         command.add_argument(
             "--trust", action="store_true", help="let the folder's own Python be imported"
         )
+        if name == "best":
+            command.add_argument(
+                "--export",
+                metavar="DIR",
+                type=Path,
+                help="write weights and settings into a new folder for wwdc.load(DIR)",
+            )
         if name == "gc":
             command.add_argument("--delete", action="store_true", help="remove what is listed")
     arguments, rest = parser.parse_known_args(argv)

@@ -40,14 +40,19 @@ def show_products(tree: Tree, *, as_json: bool) -> None:
     _write_rows(header, [_row(info, metric) for info in infos])
 
 
-def show_best(product: Product, *, as_json: bool) -> None:
-    """Path and metric of the best checkpoint."""
+def show_best(product: Product, exported: Sequence[Path] | None = None, *, as_json: bool) -> None:
+    """Path and metric of the best checkpoint, and the files it was *exported* to."""
     metric, _ = objective(product.info)
     value = product.info.metrics[metric]
     if as_json:
-        _write_json({**_as_json(product.info, product.path), "metric": metric, "value": value})
-    else:
-        sys.stdout.write(f"{product.path}\t{metric}={value:.6g}\n")
+        document = {**_as_json(product.info, product.path), "metric": metric, "value": value}
+        if exported is not None:
+            document["exported"] = [str(path) for path in exported]
+        _write_json(document)
+        return
+    sys.stdout.write(f"{product.path}\t{metric}={value:.6g}\n")
+    for path in exported or ():
+        sys.stdout.write(f"exported\t{path}\n")
 
 
 def show_problems(tree: Tree, problems: Sequence[Problem], *, as_json: bool) -> None:
