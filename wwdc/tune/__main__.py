@@ -7,21 +7,29 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
-from wwdc.config import load
+from wwdc.cluster.room import room_of
+from wwdc.config import Composed, load
+from wwdc.config.schema import TuneConfig
 from wwdc.products import Tree
-from wwdc.terminal import EXIT_INTERRUPTED, EXIT_STOPPED, notice, run_cli
+from wwdc.terminal import EXIT_INTERRUPTED, EXIT_OK, EXIT_STOPPED, notice, run_cli
+from wwdc.tune.bill import Bill, bill, free_space
 from wwdc.tune.plan import Plan, make_plan
 from wwdc.tune.progress import plan_table, search_table
-from wwdc.tune.sweep import run_sweep
+from wwdc.tune.status import show_status
+from wwdc.tune.sweep import run_sweep, with_gpus
 
 EPILOG = """\
 examples:
   python -m wwdc.tune experiments/digits_flow --dry-run
   python -m wwdc.tune experiments/digits_flow
+  python -m wwdc.tune experiments/digits_flow --status
   python -m wwdc.tune experiments/digits_flow lightning_loader.lr=1e-3,2e-3 +seed=7
+  python -m wwdc.tune experiments/digits_flow 'x_ds.drop_variables=[b]' tune.searcher=optuna \
+      tune.scheduler=asha tune.num_samples=30 'lightning_loader.lr=loguniform(1e-4,1e-2)'
 
 exit codes: 0 all points done, 1 some failed, 2 a mistake (nothing started),
 3 stopped by a signal or the time budget (resumable), 130 interrupted (resumable)
@@ -44,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("experiment", type=_folder, help="path of the experiment folder")
     parser.add_argument("overrides", nargs="*", help="key=value, +key=value, ~key, group=choice")
     parser.add_argument("--dry-run", action="store_true", help="print the plan, start nothing")
+    parser.add_argument("--status", action="store_true", help="print how far it is, from the tree")
     parser.add_argument("--json", action="store_true", help="print the plan as one JSON document")
     parser.add_argument("--fresh", action="store_true", help="train finished points again")
     parser.add_argument("--trust", action="store_true", help="run Python of the experiment folder")
@@ -63,22 +72,32 @@ def _run(options: argparse.Namespace) -> int:
     for text in plan.notices:
         notice(text)
     screen = Console(stderr=options.json, highlight=False)
+    if options.status:
+        show_status(plan, tree, screen, as_json=options.json)
+        return EXIT_OK
     if options.dry_run:
-        _show_dry(plan, options, screen)
-        return 0
+        _show_dry(plan, _bill(plan, composed, tree), options, screen)
+        return EXIT_OK
     left = len(plan.left) + plan.open
     if left or plan.counts["blocked"] or plan.counts["running"]:
         screen.print(f"{plan.experiment}: {left} of {len(plan.points) + plan.open} to train")
     plan, code = run_sweep(composed, tree, plan, fresh=options.fresh, console=screen)
     if options.json:
-        _print_json(plan)
-    _show_end(plan, tree, options, code, screen, trained=left > 0)
+        _print_json(plan.as_json())
+    _show_end(plan, tree, composed.tune, options, code, screen, trained=left > 0)
     return code
 
 
-def _show_dry(plan: Plan, options: argparse.Namespace, screen: Console) -> None:
+def _bill(plan: Plan, composed: Composed, tree: Tree) -> Bill:
+    settings = with_gpus(composed.tune, plan)
+    infos = [product.info for product in tree.products()]
+    room, free = room_of(settings), free_space(tree.path)
+    return bill(plan, infos, settings, room, free_bytes=free, open_points=plan.open)
+
+
+def _show_dry(plan: Plan, cost: Bill, options: argparse.Namespace, screen: Console) -> None:
     if options.json:
-        _print_json(plan)
+        _print_json(plan.as_json() | {"bill": cost.as_json()})
         return
     if plan.points:
         screen.print(plan_table(plan))
@@ -90,11 +109,19 @@ def _show_dry(plan: Plan, options: argparse.Namespace, screen: Console) -> None:
     counts = [f"{count} {status}" for status, count in sorted(plan.counts.items())]
     counts += [f"{plan.to_ask} to be chosen by the searcher"] if plan.to_ask else []
     counts += [f"then {plan.to_replicate} with other seeds"] if plan.to_replicate else []
+    for line in cost.lines():
+        screen.print(line, markup=False, soft_wrap=True)
     screen.print(f"{', '.join(counts)}. Nothing was started.", highlight=False)
 
 
 def _show_end(
-    plan: Plan, tree: Tree, options: argparse.Namespace, code: int, screen: Console, trained: bool
+    plan: Plan,
+    tree: Tree,
+    settings: TuneConfig,
+    options: argparse.Namespace,
+    code: int,
+    screen: Console,
+    trained: bool,
 ) -> None:
     counts = plan.counts
     finished = counts["done"] + counts["stopped"]
@@ -103,6 +130,10 @@ def _show_end(
         screen.print(f"All {finished} points are done; nothing to train.")
     else:
         screen.print(f"{finished} of {len(plan.points) + plan.open} done.")
+    if finished:
+        from wwdc.tune.ending import show_results  # imports pandas
+
+        show_results(plan, tree, settings, screen)
     _show_failures(plan, tree, screen)
     screen.print(f"Products: {tree.path}", markup=False, soft_wrap=True)
     if code in (EXIT_STOPPED, EXIT_INTERRUPTED):
@@ -121,8 +152,8 @@ def _show_failures(plan: Plan, tree: Tree, screen: Console) -> None:
             screen.print(f"        traceback: {point.detail}", markup=False, soft_wrap=True)
 
 
-def _print_json(plan: Plan) -> None:
-    sys.stdout.write(json.dumps(plan.as_json(), indent=1) + "\n")
+def _print_json(document: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(document, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -177,7 +177,9 @@ class OptunaPoints(Searcher):
             ],
             load_if_exists=True,
         )
-        study.set_metric_names(self.settings.metrics)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # experimental
+            study.set_metric_names(self.settings.metrics)
         self._close_abandoned(study)
         there = {trial.user_attrs.get(_POINT) for trial in study.get_trials(deepcopy=False)}
         found = known(self._builder, self.axes, self._combination, self._seed, self.tree)

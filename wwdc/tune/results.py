@@ -1,6 +1,6 @@
 """What a sweep came to, as a table."""
 
-__all__ = ["mean_over_seeds", "results"]
+__all__ = ["mean_over_seeds", "results", "table_of"]
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -48,7 +48,7 @@ def results(
     plan = make_plan(composed, tree)
     for text in plan.notices:
         notice(text)
-    frame = _table(plan.points, tree.finished())
+    frame = table_of(plan.points, tree.finished())
     return mean_over_seeds(frame, frame.attrs["metrics"]) if over_seeds else frame
 
 
@@ -99,7 +99,7 @@ def _interval(
     return {name: mean, f"{name}_ci_low": mean - half, f"{name}_ci_high": mean + half}
 
 
-def _table(points: Sequence[Point], finished: Mapping[str, Product]) -> pd.DataFrame:
+def table_of(points: Sequence[Point], finished: Mapping[str, Product]) -> pd.DataFrame:
     metrics: dict[str, None] = {}
     overrides: dict[str, None] = {}
     rows = []

@@ -1,6 +1,6 @@
 """A sweep from plan to products: what a run writes, in which order, and how it ends."""
 
-__all__ = ["new_job_id", "run_sweep"]
+__all__ = ["new_job_id", "run_sweep", "with_gpus"]
 
 import json
 import os
@@ -46,15 +46,15 @@ def run_sweep(
         return plan, EXIT_OK
     with console.status("checking data and models"):
         datasets = preflight(plan, composed, notice)
-    from wwdc.cluster import cluster, engine_for
+    from wwdc.cluster import cluster, engine_for, own_cpus
 
-    settings = _with_gpus(composed.tune, plan)
+    settings = with_gpus(composed.tune, plan)
     engine = engine_for(settings)
     stop = StopRequest()
     code = EXIT_OK
     with ExitStack() as stack:
         with console.status("starting Ray"):
-            stack.enter_context(cluster(settings, engine, settings.cpus or _own_cpus()))
+            stack.enter_context(cluster(settings, engine, settings.cpus or own_cpus()))
         stack.enter_context(stop.listening())
         for dataset in datasets:
             write_catalogue(dataset, composed.data_root / composed.meta.data_name, notice)
@@ -151,7 +151,7 @@ class _Run:
             time.sleep(POLL_S)
 
 
-def _with_gpus(settings: TuneConfig, plan: Plan) -> TuneConfig:
+def with_gpus(settings: TuneConfig, plan: Plan) -> TuneConfig:
     """The settings with a number of GPUs: one where a trainer asks for it and none is said."""
     points = (*plan.points, *plan.probes)
     if settings.resources.gpu is None:
@@ -161,13 +161,6 @@ def _with_gpus(settings: TuneConfig, plan: Plan) -> TuneConfig:
     if settings.scheduler in ("hyperband", "pbt"):  # which need the engine that Tune sees into
         return settings.model_copy(update={"engine": "inline"})
     return settings
-
-
-def _own_cpus() -> int:
-    """CPUs this process may use, which on a shared node are fewer than there are."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def new_job_id() -> str:
