@@ -15,7 +15,6 @@ import argparse
 import json
 import multiprocessing
 import os
-import shutil
 import sys
 import tempfile
 import time
@@ -209,16 +208,13 @@ def tune_over(points: int, trainable: Any, *, dashboard: bool, at_once: int | No
 @contextmanager
 def local_ray(dashboard: bool) -> Iterator[None]:
     """Ray with its address in the environment of every process, ended afterwards."""
-    import ray
-
     from wwdc.cluster import start_local
 
-    folder = start_local(CPUS, dashboard=dashboard)
+    local = start_local(CPUS, dashboard=dashboard)
     try:
         yield
     finally:
-        ray.shutdown()
-        shutil.rmtree(folder, ignore_errors=True)
+        local.end()
 
 
 def run_pool(points: int) -> None:

@@ -108,16 +108,13 @@ def data_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def ray_session():
     """One Ray with two CPUs for every test of the session, started as a sweep would."""
-    import ray
-
     from wwdc.cluster import start_local
 
     before = dict(os.environ)
     os.environ["PYTHONPATH"] = os.pathsep.join([str(REPOSITORY), *sys.path])
-    folder = start_local(2, dashboard=True)
+    local = start_local(2, dashboard=True)
     yield
-    ray.shutdown()
-    shutil.rmtree(folder, ignore_errors=True)
+    local.end()
     os.environ.clear()
     os.environ.update(before)
 

@@ -112,7 +112,7 @@ def test_optuna_suggests_the_same_values_define_by_run(text):
     ],
 )
 def test_a_wrong_space_says_what_and_where(text, message):
-    with pytest.raises(ConfigError, match="sweeps.x.space") as caught:
+    with pytest.raises(ConfigError, match=r"sweeps\.x\.space") as caught:
         parse_domain(text, where=WHERE)
     assert message in str(caught.value)
 

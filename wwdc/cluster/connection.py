@@ -8,10 +8,12 @@ import socket
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 import ray
+from ray.job_config import JobConfig
 
 from wwdc.cluster.room import Engine, Room
 from wwdc.config.schema import TuneConfig
@@ -33,40 +35,56 @@ TUNE_ENVIRONMENT = {
 }
 
 
+@dataclass(frozen=True)
+class LocalRay:
+    """A Ray that this process started, and the address of its dashboard where it has one."""
+
+    folder: Path
+    dashboard: str | None
+
+    def end(self) -> None:
+        """Shut it down and remove what it wrote."""
+        ray.shutdown()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
 @contextmanager
-def cluster(settings: TuneConfig, engine: Engine, cpus: int) -> Iterator[None]:
+def cluster(settings: TuneConfig, engine: Engine, cpus: int, name: str) -> Iterator[str | None]:
     """A Ray to run on: the one this process is connected to, else ``tune.address``.
 
-    ``local`` starts one on this machine and ends it afterwards.
+    ``local`` starts one on this machine and ends it afterwards. Yields the address of the
+    dashboard of one that was started here, where it has one.
+
+    Args:
+        name: of the experiment, which the dashboard shows with the job.
 
     Raises:
         ClusterError: a trial can never fit, or the address does not answer.
     """
     if ray.is_initialized():
         _refuse_unfit(settings, _connected("the connected cluster"))
-        yield
+        yield None
         return
-    folder: Path | None = None
+    local: LocalRay | None = None
     before = {name: os.environ.get(name) for name in (*LOCAL_ENVIRONMENT, *TUNE_ENVIRONMENT)}
     if settings.address == "local":
         here = {"CPU": float(cpus), "GPU": float(_local_gpus())}
         _refuse_unfit(settings, Room("this machine", (here,)))
-        folder = start_local(cpus, dashboard=engine == "torch")
+        wanted = settings.dashboard or engine == "torch"
+        local = start_local(cpus, dashboard=wanted, name=name)
     else:
-        _connect(settings.address)
+        _connect(settings.address, name)
     try:
         if settings.address != "local":
             _refuse_unfit(settings, _connected(f"the cluster at {settings.address}"))
-        yield
+        yield local.dashboard if local else None
     finally:
-        ray.shutdown()
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
+        local.end() if local else ray.shutdown()
         _restore(before)
 
 
-def start_local(cpus: int, dashboard: bool) -> Path:
-    """Start a Ray of our own and return its temporary folder, the caller's to remove.
+def start_local(cpus: int, dashboard: bool, name: str = "wwdc") -> LocalRay:
+    """Start a Ray of our own, the caller's to end.
 
     Its address is in every process' environment.
 
@@ -82,7 +100,7 @@ def start_local(cpus: int, dashboard: bool) -> Path:
         **TUNE_ENVIRONMENT,
     )
     folder = _ray_folder()
-    ray.init(
+    context = ray.init(
         address="local",
         num_cpus=cpus,
         include_dashboard=dashboard,
@@ -91,8 +109,13 @@ def start_local(cpus: int, dashboard: bool) -> Path:
         object_store_memory=OBJECT_STORE_BYTES,
         _node_ip_address=address,
         _temp_dir=str(folder),
+        job_config=_named(name),
     )
-    return folder
+    return LocalRay(folder, f"http://{context.dashboard_url}" if dashboard else None)
+
+
+def _named(name: str) -> JobConfig:
+    return JobConfig(metadata={"job_name": name, "experiment": name})
 
 
 def _refuse_unfit(settings: TuneConfig, room: Room) -> None:
@@ -147,11 +170,16 @@ def _knock(address: str) -> None:
         ) from error
 
 
-def _connect(address: str) -> None:
+def _connect(address: str, name: str) -> None:
     os.environ.update(TUNE_ENVIRONMENT)
     _knock(address)
     try:
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+        ray.init(
+            address=address,
+            log_to_driver=False,
+            logging_level="ERROR",
+            job_config=_named(name),
+        )
     except ConnectionError as error:
         raise ClusterError(f"tune.address={address}: no Ray answers there ({error}).") from error
 

@@ -120,6 +120,7 @@ class TuneConfig(_Schema):
     max_failures: NonNegativeInt = 1
     address: str = Field(default="local", min_length=1)
     cpus: PositiveInt | None = None
+    dashboard: bool | None = None
 
     @model_validator(mode="after")
     def _a_mode_each(self) -> "TuneConfig":

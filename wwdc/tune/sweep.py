@@ -54,7 +54,10 @@ def run_sweep(
     code = EXIT_OK
     with ExitStack() as stack:
         with console.status("starting Ray"):
-            stack.enter_context(cluster(settings, engine, settings.cpus or own_cpus()))
+            cpus = settings.cpus or own_cpus()
+            dashboard = stack.enter_context(cluster(settings, engine, cpus, plan.experiment))
+        if dashboard:
+            console.print(f"Ray dashboard: {dashboard}", markup=False, soft_wrap=True)
         stack.enter_context(stop.listening())
         for dataset in datasets:
             write_catalogue(dataset, composed.data_root / composed.meta.data_name, notice)
