@@ -3,7 +3,16 @@
 import sys
 import xml.etree.ElementTree as ElementTree
 
-REQUIRED = {"Ray": "tests.tune.test_engines", "sweeps": "tests.tune.test_outline"}
+REQUIRED = {
+    "Ray": "tests.tune.test_engines",
+    "sweeps": "tests.tune.test_outline",
+    "searchers and schedulers": "tests.tune.test_pairs",
+    "searches": "tests.tune.test_searches",
+    "survival": "tests.tune.test_survival",
+    "killed searches": "tests.tune.test_killed_searches",
+    "lost nodes": "tests.tune.test_nodes",
+    "leaks": "tests.tune.test_leaks",
+}
 
 
 def main() -> int:

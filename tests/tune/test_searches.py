@@ -15,6 +15,7 @@ from wwdc.tune.__main__ import main
 from wwdc.tune.asking import JOURNAL
 
 pytestmark = pytest.mark.ray
+slow = pytest.mark.slow
 
 LR = "lightning_loader.lr"
 ONE = "data.x_ds.drop_variables=[b]"
@@ -58,6 +59,7 @@ def test_an_optuna_search_grows_and_learns_from_the_tree(vae_root, tmp_path, cap
     assert clean(vae_root)
 
 
+@slow
 def test_a_point_of_the_space_that_was_not_swept_is_known_but_no_sample(vae_root, tmp_path, capsys):
     folder = flow_experiment(tmp_path)
     assert main([str(folder), ONE, "seed=1"]) == 0  # lr as model.yaml has it, 1e-3
@@ -106,6 +108,7 @@ def test_asha_publishes_what_it_stops(vae_root, tmp_path):
     assert not list(tree_of(vae_root).points.glob("*/*.ckpt"))
 
 
+@slow
 def test_hyperband_pauses_goes_on_and_publishes_what_it_drops(vae_root, tmp_path):
     folder = flow_experiment(tmp_path)
     rates = ",".join(f"{rate:g}" for rate in (1e-2, 5e-3, 3e-3, 1e-3, 5e-4, 1e-4, 5e-5, 1e-5, 1e-6))
@@ -121,6 +124,7 @@ def test_hyperband_pauses_goes_on_and_publishes_what_it_drops(vae_root, tmp_path
     assert clean(vae_root)
 
 
+@slow
 def test_a_population_keeps_its_points_and_writes_down_what_changed(vae_root, tmp_path):
     folder = flow_experiment(tmp_path)
     argv = [str(folder), ONE, "seed=1", f"{LR}=loguniform(1e-6,1e-1)", "tune.num_samples=4"]
@@ -143,6 +147,7 @@ def test_a_population_keeps_its_points_and_writes_down_what_changed(vae_root, tm
     assert not list(tree_of(vae_root).multiruns.glob("*/ray/*/checkpoint_*"))
 
 
+@slow
 def test_leakage_and_retention_as_objectives_give_a_front(vae_root, tmp_path, capsys):
     folder = flow_experiment(tmp_path)
     metrics = ["tune.metric=[leakage.max,retention.min]", "tune.mode=[min,max]"]
@@ -155,6 +160,7 @@ def test_leakage_and_retention_as_objectives_give_a_front(vae_root, tmp_path, ca
     assert {len(trial.values) for trial in study_of(vae_root).get_trials()} == {2}
 
 
+@slow
 def test_asha_by_leakage_measured_every_second_epoch(vae_root, tmp_path):
     folder = flow_experiment(tmp_path)
     argv = [str(folder), ONE, "seed=1", f"{LR}=1e-2,1e-4,1e-6", "trainer.max_epochs=4", SLOTS]
@@ -167,6 +173,7 @@ def test_asha_by_leakage_measured_every_second_epoch(vae_root, tmp_path):
     assert [bool(line.split(",")[column]) for line in text[1:3]] == [False, True]
 
 
+@slow
 def test_a_failing_sample_is_told_and_does_not_stop_the_search(vae_root, tmp_path, capsys):
     folder = flow_experiment(tmp_path)
     argv = [str(folder), ONE, "seed=1", f"{LR}=choice(1e-3,1e30)", "tune.searcher=optuna", SLOTS]

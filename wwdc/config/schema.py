@@ -49,9 +49,14 @@ def _folder_name(value: Any) -> Any:
     return value
 
 
+def _listed(value: Any) -> Any:
+    return value if isinstance(value, list) else [value]
+
+
+T = TypeVar("T")
 Text = Annotated[str, BeforeValidator(_as_text)]
-Metric = Annotated[str, Field(min_length=1)]
 Mode = Literal["min", "max"]
+OneOrSeveral = Annotated[list[T], BeforeValidator(_listed), Field(min_length=1)]
 FolderName = Annotated[str, BeforeValidator(_folder_name)]
 Model = TypeVar("Model", bound=BaseModel)
 Origin = Callable[[str], str]  # which file, or the command line, a dotted key was written in
@@ -107,8 +112,8 @@ class TuneConfig(_Schema):
     searcher: Literal["auto", "grid", "random", "optuna"] = "auto"
     sampler: Literal["tpe", "gp", "qmc", "nsga2", "cmaes"] = "tpe"
     scheduler: Literal["fifo", "asha", "hyperband", "median", "pbt"] = "fifo"
-    metric: Metric | Annotated[list[Metric], Field(min_length=1)] = "val_loss"
-    mode: Mode | Annotated[list[Mode], Field(min_length=1)] = "min"
+    metric: OneOrSeveral[Annotated[str, Field(min_length=1)]] = ["val_loss"]
+    mode: OneOrSeveral[Mode] = ["min"]
     num_samples: PositiveInt = 1
     replicate: NonNegativeInt = 1
     seed: NonNegativeInt = 0
@@ -124,24 +129,24 @@ class TuneConfig(_Schema):
 
     @model_validator(mode="after")
     def _a_mode_each(self) -> "TuneConfig":
-        if isinstance(self.mode, list) and len(self.mode) != len(self.metrics):
+        if len(self.mode) not in (1, len(self.metric)):
             raise ValueError(
-                f"tune.mode lists {len(self.mode)} and tune.metric {len(self.metrics)}: give one "
+                f"tune.mode lists {len(self.mode)} and tune.metric {len(self.metric)}: give one "
                 "mode for all metrics, or as many as there are metrics"
             )
-        if len(set(self.metrics)) < len(self.metrics):
-            raise ValueError(f"tune.metric names one twice: {self.metrics}")
+        if len(set(self.metric)) < len(self.metric):
+            raise ValueError(f"tune.metric names one twice: {self.metric}")
         return self
 
     @property
     def metrics(self) -> list[str]:
         """The objectives, one or several."""
-        return self.metric if isinstance(self.metric, list) else [self.metric]
+        return self.metric
 
     @property
     def modes(self) -> list[Mode]:
         """``min`` or ``max`` for each objective."""
-        return self.mode if isinstance(self.mode, list) else [self.mode] * len(self.metrics)
+        return self.mode if len(self.mode) == len(self.metric) else self.mode * len(self.metric)
 
 
 def check_keys(
@@ -166,7 +171,9 @@ def validate(model: type[Model], value: Any, *, origin: Origin, key: str) -> Mod
     except ValidationError as error:
         found = error.errors()
         first = next((e for e in found if e["type"] == "extra_forbidden"), found[0])
-        path = ".".join([key, *(str(part) for part in first["loc"])])
+        listed = bool(first["loc"]) and isinstance(value.get(first["loc"][0]), list)
+        parts = [str(part) for part in first["loc"] if listed or not isinstance(part, int)]
+        path = ".".join([key, *parts])
         raise ConfigError(f"{origin(path)}: {path}: {_reason(model, first)}") from None
 
 

@@ -103,7 +103,7 @@ def _show_dry(plan: Plan, cost: Bill, options: argparse.Namespace, screen: Conso
         screen.print(plan_table(plan))
     if plan.axes and plan.axes.searched:
         screen.print(search_table(plan))
-    blocked = [point for point in plan.points if point.status == "blocked"]
+    blocked = [p for p in (*plan.points, *plan.probes) if p.status == "blocked"]
     if blocked:
         screen.print(f"blocked: {blocked[0].detail}", markup=False, soft_wrap=True)
     counts = [f"{count} {status}" for status, count in sorted(plan.counts.items())]

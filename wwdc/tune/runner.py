@@ -34,8 +34,6 @@ from wwdc.tune.sweeps import Searched
 from wwdc.tune.trial import Ended, Row, TrialSpec, complete, hold, record_failure
 
 REPORT_EVERY_S = 1.0
-RESTING = "resting"
-"""The outcome of a point whose trial a scheduler ended while it was paused."""
 
 
 @dataclass(frozen=True)
@@ -62,14 +60,18 @@ def run_points(points: Sequence[Point], plan: Plan, sweep: Sweep, *, ask: bool) 
     """Train *points* as one Ray Tune run, and what a searcher asks for besides if *ask*.
 
     Returns:
-        point_id → ``done``, ``stopped``, ``failed`` or ``elsewhere``.
+        point_id → ``done``, ``stopped``, ``failed`` or ``elsewhere``; a point that was not ended
+        is left out.
 
     Raises:
         ConfigError: what the first epoch showed to be wrong for every point.
     """
+    began, budget = time.monotonic(), sweep.settings.time_budget_s
     outcomes = _run(points, plan, sweep, ask=ask)
-    resting = [point for point in points if outcomes.get(point.point_id) == RESTING]
-    if resting:  # paused by a scheduler and never taken up again: publish what they have
+    over = budget is not None and time.monotonic() - began >= budget
+    resting = [point for point in points if point.point_id not in outcomes]
+    if sweep.settings.scheduler == "hyperband" and resting and not over:
+        # Paused and never taken up again: what they have is published.
         outcomes |= _run(resting, plan, sweep, ask=False, finish=True)
     return outcomes
 
@@ -267,11 +269,6 @@ class _Watcher(tune.Callback):
         if status is not None:
             self.outcomes[point] = status
         self.progress.event(point, status or "running", result)
-
-    def on_trial_complete(
-        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
-    ) -> None:
-        self.outcomes.setdefault(trial.config["point"], RESTING)
 
     def on_trial_error(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
