@@ -166,6 +166,7 @@ def run_nested(points: int) -> None:
             rank=0,
             world_size=1,
             prepare=prepare_trainer,
+            share=str,
         )
         train(point(config["point"]), engine)
         ray.train.report({"trained": True})

@@ -69,13 +69,14 @@ def address(log: Path, sweep: "subprocess.Popen[bytes]") -> str:
 
 
 def photograph(browser: str, dashboard: str, out: Path) -> None:
-    """The Train page, as a PNG."""
+    """The page of the first job, as a PNG."""
     out.parent.mkdir(parents=True, exist_ok=True)
     subprocess.run(
         [
             *(browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"),
-            *("--window-size=1280,720", "--virtual-time-budget=15000"),
-            *(f"--screenshot={out}", f"{dashboard}/#/train"),
+            *("--window-size=1280,820", "--virtual-time-budget=60000"),
+            "--run-all-compositor-stages-before-draw",
+            *(f"--screenshot={out}", f"{dashboard}/#/jobs/01000000"),
         ],
         check=True,
         capture_output=True,

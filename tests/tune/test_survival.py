@@ -1,6 +1,7 @@
 """Kill real processes at random instants: nothing finished is lost, nothing is trained twice."""
 
 import contextlib
+import functools
 import os
 import random
 import shutil
@@ -8,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import psutil
@@ -20,17 +22,27 @@ from wwdc.products.verify import verify
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 EPOCHS = "trainer.max_epochs=150"
+TWO_WORKERS = (
+    "data.x_ds.drop_variables=[b]",
+    "seed=1",
+    "tune.num_workers=2",
+    "trainer.max_epochs=40",
+)
+AGENTS_S = 120
+"""Ray's agents of a node look for a head that is gone for a minute."""
 
 
 class Run:
     """A sweep in a process group of its own."""
 
-    def __init__(self, root: Path, *arguments: object) -> None:
+    def __init__(
+        self, root: Path, *arguments: object, environment: Mapping[str, str] = os.environ
+    ) -> None:
         self.root = root
         self.log = root.parent / "log.txt"
         self.process = subprocess.Popen(
             [sys.executable, "-m", "wwdc.tune", *map(str, arguments)],
-            env=os.environ | {"DATA_ROOT": str(root)},
+            env={**environment, "DATA_ROOT": str(root)},
             stdout=self.log.open("w"),
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -42,6 +54,14 @@ class Run:
         while text not in self.log.read_text() and self.process.poll() is None:
             assert time.monotonic() < end, f"{text!r} did not appear:\n{self.log.read_text()}"
             time.sleep(0.1)
+
+    def wait_until(self, true: Callable[[], object], timeout: float = 120) -> None:
+        """Until something is true while the process runs."""
+        end = time.monotonic() + timeout
+        while not true():
+            assert self.process.poll() is None, f"ended too early:\n{self.log.read_text()}"
+            assert time.monotonic() < end, f"waited in vain:\n{self.log.read_text()}"
+            time.sleep(0.05)
 
     def kill_group(self) -> None:
         """SIGKILL to every process of the group; whatever else it started must go by itself."""
@@ -59,6 +79,15 @@ class Run:
             return psutil.Process(self.process.pid).children(recursive=True)
         except psutil.NoSuchProcess:
             return []
+
+    def processes(self, title: str) -> list[psutil.Process]:
+        """Those descendants whose command line holds *title*."""
+        found = []
+        for child in self.children():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if title in " ".join(child.cmdline()):
+                    found.append(child)
+        return found
 
     def finish(self, timeout: float = 300) -> int:
         """Wait for the end; the exit code."""
@@ -84,9 +113,14 @@ def broken(root: Path) -> list[object]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(trained_vae, tmp_path_factory):
-    """Metrics of the sweep when nothing happens to it."""
-    folder = tmp_path_factory.mktemp("calm")
+def undisturbed(trained_vae):
+    """Metrics of the sweep when nothing happens to it; trained once for all modules."""
+    return _train_undisturbed(trained_vae)
+
+
+@functools.cache
+def _train_undisturbed(trained_vae):
+    folder = trained_vae.parent / "calm"
     root = folder / "root"
     shutil.copytree(trained_vae, root)
     assert Run(root, flow_experiment(folder), EPOCHS).finish() == 0
@@ -150,6 +184,42 @@ def test_a_signal_stops_cleanly_and_says_how_to_go_on(
     assert metrics_of(vae_root) == undisturbed
 
 
+def test_kill_of_the_driver_alone_ends_everything_it_started(vae_root, tmp_path, undisturbed):
+    experiment = flow_experiment(tmp_path)
+    run = Run(vae_root, experiment, EPOCHS)
+    points = Tree(vae_root, "DIGITS", "FLOW").points
+    run.wait_until(lambda: list(points.glob("*/last.ckpt")))
+    started = run.children()
+    trials = run.processes("ray::ImplicitFunc")
+    run.process.kill()
+    run.finish()
+    killed = time.monotonic()
+    assert trials
+    assert not psutil.wait_procs(trials, timeout=30)[1], "still training"
+    assert not broken(vae_root)
+    again = Run(vae_root, experiment, EPOCHS)
+    assert again.finish() == 0, again.log.read_text()
+    assert metrics_of(vae_root) == undisturbed
+    left = max(1, AGENTS_S - (time.monotonic() - killed))
+    assert not psutil.wait_procs(started, timeout=left)[1]
+
+
+@pytest.mark.parametrize("pause", [0.02, 1.0])
+def test_a_second_interrupt_ends_at_once_and_leaves_nothing_behind(vae_root, tmp_path, pause):
+    run = Run(vae_root, flow_experiment(tmp_path), "trainer.max_epochs=3000")
+    points = Tree(vae_root, "DIGITS", "FLOW").points
+    run.wait_until(lambda: list(points.glob("*/last.ckpt")))
+    started = run.children()
+    run.process.send_signal(signal.SIGINT)
+    time.sleep(pause)
+    run.process.send_signal(signal.SIGINT)
+    assert run.finish(60) == 130, run.log.read_text()
+    _, alive = psutil.wait_procs(started, timeout=60)
+    assert not alive
+    assert not broken(vae_root)
+    assert list(points.glob("*/last.ckpt")), "nothing to go on from"
+
+
 def test_two_drivers_share_the_points_of_one_tree(vae_root, tmp_path, undisturbed):
     experiment = flow_experiment(tmp_path)
     first = Run(vae_root, experiment, EPOCHS, "tune.cpus=1")
@@ -183,3 +253,30 @@ def test_disk_full_while_publishing_fails_the_point_cleanly(vae_root, tmp_path, 
         assert metrics_of(vae_root) == undisturbed
     finally:
         subprocess.run(["umount", str(ckpts)], check=True)
+
+
+@pytest.fixture(scope="module")
+def two_workers(trained_vae, tmp_path_factory):
+    """Metrics of one point that two workers train when nothing happens to it."""
+    folder = tmp_path_factory.mktemp("two")
+    root = folder / "root"
+    shutil.copytree(trained_vae, root)
+    run = Run(root, flow_experiment(folder), *TWO_WORKERS)
+    assert run.finish() == 0, run.log.read_text()
+    return metrics_of(root)
+
+
+@pytest.mark.parametrize("victim", ["ray::RayTrainWorker", "ray::ImplicitFunc"])
+def test_kill_of_a_process_of_a_two_worker_point_resumes_it(
+    vae_root, tmp_path, two_workers, victim
+):
+    run = Run(vae_root, flow_experiment(tmp_path), *TWO_WORKERS)
+    points = Tree(vae_root, "DIGITS", "FLOW").points
+    run.wait_until(lambda: list(points.glob("*/last.ckpt")))
+    run.processes(victim)[0].kill()
+    assert run.finish() == 0, run.log.read_text()
+    assert not broken(vae_root)
+    assert metrics_of(vae_root) == two_workers
+    (log,) = points.parent.glob("*/logs/0.log")
+    assert log.read_text().count(" epoch 0:") == 1, "trained from the start again"
+    assert log.read_text().count("Restored all states") == 1

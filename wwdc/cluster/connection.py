@@ -179,6 +179,8 @@ def _connect(address: str, name: str) -> None:
             log_to_driver=False,
             logging_level="ERROR",
             job_config=_named(name),
+            # A nested trainer's clean-up looks for its Ray by this where several run on a machine.
+            runtime_env={} if address == "auto" else {"env_vars": {"RAY_ADDRESS": address}},
         )
     except ConnectionError as error:
         raise ClusterError(f"tune.address={address}: no Ray answers there ({error}).") from error

@@ -35,13 +35,18 @@ from wwdc.training.retune import retune
 
 @dataclass(frozen=True)
 class Distributed:
-    """How this process takes part in data-parallel training."""
+    """How this process takes part in data-parallel training.
+
+    Attributes:
+        share: the first rank's value, on every rank; for values of a few bytes.
+    """
 
     strategy: Any
     plugins: Sequence[Any]
     rank: int
     world_size: int
     prepare: Callable[[pl.Trainer], pl.Trainer]
+    share: Callable[[str], str]
 
 
 @dataclass(frozen=True)
@@ -106,7 +111,8 @@ def train_point(
             "experiment trains none. Choose another metric, or another monitor."
         )
     data = _data_module(config, dataset, module, vae_id, rank, world_size)
-    resume = _resume(config, keep, work, changes or {}, finish)
+    first = Path(distributed.share(str(work))) if distributed else work
+    resume = _resume(config, keep, work, first, changes or {}, finish)
     epoch = resume.epoch + 1 if resume else 0
     rows = read_metrics(keep / "metrics.csv", before=epoch)
     settings = config["tune"]
@@ -120,7 +126,8 @@ def train_point(
         raise ConfigError(
             "model_checkpoint: no checkpoint was written. Check its `monitor` and `save_top_k`."
         )
-    _load_weights(module, best)
+    state = read_checkpoint(best) if rank == 0 else {}  # it lies on the first rank's own disk
+    _load_weights(module, trainer.strategy.broadcast(state))
     tested = trainer.test(module, datamodule=data, verbose=False)[0]
     _end_loggers(trainer)
     metrics = _summary(config, rows, tested) | _science(config, module, data)
@@ -359,10 +366,15 @@ def _resume(
     config: Mapping[str, Any],
     keep: Path,
     work: Path,
+    first: Path,
     changes: Mapping[str, tuple[Any, Any]],
     finish: bool,
 ) -> _Resume | None:
-    """Where to go on: the point's own last checkpoint, else ``trainer_ckpt_path``."""
+    """Where to go on: the point's own last checkpoint, else ``trainer_ckpt_path``.
+
+    Args:
+        first: the first rank's *work*, which Lightning takes for every rank's.
+    """
     own, given = keep / "last.ckpt", config.get("trainer_ckpt_path")
     source = own if own.is_file() else Path(given) if given else None
     if source is None:
@@ -375,7 +387,7 @@ def _resume(
     stopped = False
     for name, callback in state.get("callbacks", {}).items():
         if name.startswith("ModelCheckpoint"):
-            _relocate(callback, best, work)
+            _relocate(callback, first / "best" / best.name if best else None, first)
         if name.startswith("EarlyStopping"):
             stopped |= callback["wait_count"] >= callback["patience"]
     retune(state, changes)
@@ -387,7 +399,11 @@ def _resume(
 
 
 def _relocate(callback: dict[str, Any], best: Path | None, work: Path) -> None:
-    """Point a ModelCheckpoint's state at this run's copy of the best checkpoint."""
+    """Point a ModelCheckpoint's state at this run's copy of the best checkpoint.
+
+    Lightning drops the best scores of a state that names another folder than the callback. If it
+    did so on some ranks only, they would disagree on what to save and wait for each other.
+    """
     text = str(best) if best else ""
     score = callback["best_model_score"]
     callback["dirpath"] = str(work / "best")
@@ -396,8 +412,7 @@ def _relocate(callback: dict[str, Any], best: Path | None, work: Path) -> None:
     callback["last_model_path"] = ""
 
 
-def _load_weights(module: Any, path: Path) -> None:
-    state = read_checkpoint(path)
+def _load_weights(module: Any, state: dict[str, Any]) -> None:
     module.on_load_checkpoint(state)
     module.load_state_dict(state["state_dict"], strict=True)
 

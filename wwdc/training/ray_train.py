@@ -2,6 +2,7 @@
 
 __all__ = ["fit_workers"]
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,10 @@ from wwdc.errors import ConfigError, WWDCError
 
 if TYPE_CHECKING:
     from wwdc.tune.trial import TrialSpec
+
+POLL = "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S"
+POLL_S = "0.2"
+"""A report waits until Ray looks for it: by its default of 2 s no epoch would be shorter."""
 
 
 def fit_workers(
@@ -39,6 +44,7 @@ def fit_workers(
     from ray.train.torch import TorchTrainer
     from ray.tune.integration.ray_train import TuneReportCallback
 
+    os.environ.setdefault(POLL, POLL_S)  # Ray reads it here and hands it on
     gpus = float(resources.get("gpu") or 0)
     trainer = TorchTrainer(
         _worker,
@@ -64,6 +70,7 @@ def fit_workers(
 
 def _worker(config: dict[str, Any]) -> dict[str, Any]:
     import ray.train
+    from ray.train.collective import broadcast_from_rank_zero
     from ray.train.lightning import RayDDPStrategy, RayLightningEnvironment, prepare_trainer
 
     from wwdc.training.loop import Distributed
@@ -77,6 +84,7 @@ def _worker(config: dict[str, Any]) -> dict[str, Any]:
         rank=context.get_world_rank(),
         world_size=context.get_world_size(),
         prepare=prepare_trainer,
+        share=broadcast_from_rank_zero,
     )
     spec: TrialSpec = config["spec"]
 

@@ -20,6 +20,7 @@ from wwdc.config.tree import put
 from wwdc.errors import ProductError
 from wwdc.products import Info, Parent, Tree, atomic_write, claim, now, publish_point
 from wwdc.tune.exchange import FILES, Exchange, schedule, take_over
+from wwdc.tune.identity import digest
 from wwdc.tune.pointlog import log_epoch, logging_to
 from wwdc.tune.search import RECORD
 
@@ -127,7 +128,10 @@ def complete(
         for key, value in exchange.values.items():
             put(config, key, value)
     rank = distributed.rank if distributed else 0
-    work = _scratch(config["paths"].get("scratch_data_dir"), f"wwdc-{spec.point_id}-{rank}-")
+    place = digest(str(spec.tree.path.resolve()), 8)  # another tree may train the same point here
+    work = _scratch(
+        config["paths"].get("scratch_data_dir"), f"wwdc-{place}-{spec.point_id}-{rank}-"
+    )
     log = spec.tree.multiruns / spec.job_id / "logs" / f"{spec.job_num}.log"
 
     def note(row: Row) -> bool | None:
