@@ -55,7 +55,7 @@ REFUSED = [
         "one objective",
     ),
     ((SEARCHED, "tune.metric=[val_loss,train_loss]", "tune.scheduler=asha"), "one metric"),
-    ((SEARCHED, "tune.metric=[val_loss,train_loss]", "tune.mode=[min]"), "as many as"),
+    ((SEARCHED, "tune.metric=[val_loss,train_loss]", "tune.mode=[min,min,max]"), "as many as"),
     ((LISTED, "tune.scheduler=asha", "tune.grace_period=9"), "tune.grace_period"),
     ((LISTED, "tune.scheduler=asha", "trainer.max_epochs=-1"), "trainer.max_epochs"),
     ((LISTED, "tune.scheduler=hyperbnad"), "Did you mean 'hyperband'"),
