@@ -21,7 +21,13 @@ from scipy import stats
 
 import wwdc
 from wwdc.config import load
-from wwdc.products import Tree
+from wwdc.data.colour_mnist import SPLITS
+from wwdc.data.latents import latent_cache
+from wwdc.data.modules import LatentDataModule
+from wwdc.products import Product, Tree
+from wwdc.training.load import load_flow
+from wwdc.training.loop import build_dataset
+from wwdc.training.probes import science_metrics
 from wwdc.tune.__main__ import main as tune
 
 EXPERIMENT = REPOSITORY / "experiments" / "RGBMNIST_FLOW"
@@ -51,15 +57,16 @@ def main() -> None:
     searched = wwdc.results(EXPERIMENT, [*SEARCH, samples])
     best = searched[searched.status == "done"].nsmallest(1, "val_loss").iloc[0]
     print_search(searched)
-    chosen = (f"{LR}={best[LR]!r}", f"{WIDTH}={best[WIDTH]}", f"{DEPTH}={best[DEPTH]}")
+    chosen = (f"{LR}={float(best[LR])!r}", f"{WIDTH}={best[WIDTH]}", f"{DEPTH}={best[DEPTH]}")
     found = {}
     for name, overrides in (("shipped", ()), ("found", chosen)):
         arguments = (DROPPED, FRESH, *(text.replace(" ", "") for text in overrides))
         run(*arguments)
         found[name] = wwdc.results(EXPERIMENT, list(arguments))
     print_comparison(found)
+    print_science(found)
     shared = REPOSITORY / "docs" / "images" / "importance.png"
-    figures = product_folder() / "figures" / "sweep"
+    figures = product_tree().path / "figures" / "sweep"
     shutil.copyfile(figures / "importance.png", shared)
 
 
@@ -74,10 +81,10 @@ def run(*overrides: str) -> None:
         raise SystemExit(f"exit code {code}")
 
 
-def product_folder() -> Path:
+def product_tree() -> Tree:
     """Where the experiment's products lie."""
     composed = load(EXPERIMENT)
-    return Tree(composed.data_root, composed.meta.data_name, composed.meta.experiment_name).path
+    return Tree(composed.data_root, composed.meta.data_name, composed.meta.experiment_name)
 
 
 def print_search(frame: pd.DataFrame) -> None:
@@ -107,6 +114,32 @@ def print_comparison(found: dict[str, pd.DataFrame]) -> None:
     mean, half = interval(paired[1] - paired[0])
     verdict = "no difference shown" if abs(mean) < half else "better" if mean < 0 else "worse"
     print(f"\ntest_loss, found − shipped, paired by seed: {mean:+.3f} ± {half:.3f} nat: {verdict}")
+
+
+def print_science(found: dict[str, pd.DataFrame]) -> None:
+    """What the cheap probes read from the residuals of validation objects, means over seeds."""
+    tree = product_tree()
+    products = tree.finished()
+    rows = []
+    names: list[str] = []
+    for name, frame in found.items():
+        measured = pd.DataFrame([science(products[point]) for point in frame.point_id])
+        names = list(measured)
+        rows.append([name, *(f"{measured[metric].mean():.3f}" for metric in names)])
+    print("\nleakage and retention by linear and nearest-neighbour probes:\n")
+    print(table(["configuration", *names], rows))
+
+
+def science(product: Product) -> dict[str, float]:
+    """`science_metrics` of a published flow."""
+    config = product.info.config
+    module = load_flow(product.path, config["lightning_loader"], Path(str(product.info.vae_fp)))
+    dataset = build_dataset(config)
+    root = product_tree().path.parent / "latents"
+    vae = str(product.info.parents["vae"].point_id)
+    latents = {split: latent_cache(root, module.vae, vae, dataset, split) for split in SPLITS}
+    data = LatentDataModule(dataset, latents, config["data"]["loader"], seed=0)
+    return science_metrics(module, data)
 
 
 def interval(values: np.ndarray) -> tuple[float, float]:

@@ -1,9 +1,9 @@
-"""Picture of Ray's dashboard during a real sweep, for docs/training.md.
+"""Picture of Ray's dashboard during a real sweep, for docs/sweeps.md.
 
     python docs/dashboard.py [--out docs/images/dashboard.png]
 
-Trains the digits' VAE with the torch engine in a DATA_ROOT of its own, waits until the dashboard
-shows the run, and takes the screenshot with headless Chromium.
+Trains the digits' VAE with three seeds in a DATA_ROOT of its own, waits until the dashboard shows
+its trials, and takes the screenshot with headless Chromium.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[1]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PATIENCE_S = 240
-SETTLE_S = 20  # until workers and their metrics are listed
+SETTLE_S = 20  # until the trials train
 
 
 def main() -> None:
@@ -32,15 +32,17 @@ def main() -> None:
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
         raise SystemExit("no Chromium here: install it first")
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     with tempfile.TemporaryDirectory(prefix="wwdc-dashboard-") as folder:
         log = Path(folder, "log.txt")
         sweep = subprocess.Popen(
             [
-                *(sys.executable, "-m", "wwdc.tune", str(REPOSITORY / "experiments/digits_vae")),
-                *("tune.engine=torch", "trainer.max_epochs=400", "seed=42"),
+                *("python", "-m", "wwdc.tune", "experiments/digits_vae"),
+                *("tune.dashboard=true", "trainer.max_epochs=400"),
             ],
+            cwd=REPOSITORY,
             # Without a token, or the browser would be asked for one.
-            env=os.environ | {"DATA_ROOT": folder, "RAY_AUTH_MODE": "disabled"},
+            env=os.environ | {"DATA_ROOT": folder, "RAY_AUTH_MODE": "disabled", "PATH": path},
             stdout=log.open("w"),
             stderr=subprocess.STDOUT,
         )
@@ -52,14 +54,14 @@ def main() -> None:
 
 
 def address(log: Path, sweep: "subprocess.Popen[bytes]") -> str:
-    """Where the dashboard is, once a run is listed there."""
+    """Where the dashboard is, once trials are listed there."""
     end = time.monotonic() + PATIENCE_S
     while time.monotonic() < end and sweep.poll() is None:
         found = re.search(r"Ray dashboard: (\S+)", log.read_text())
         if found:
             try:
-                listed = urllib.request.urlopen(f"{found[1]}/api/train/v2/runs/v1", timeout=10)
-                if b"RUNNING" in listed.read():
+                listed = urllib.request.urlopen(f"{found[1]}/api/v0/actors?detail=1", timeout=10)
+                if b"DIGITS VAE" in listed.read():
                     time.sleep(SETTLE_S)
                     return found[1]
             except OSError:
@@ -69,14 +71,14 @@ def address(log: Path, sweep: "subprocess.Popen[bytes]") -> str:
 
 
 def photograph(browser: str, dashboard: str, out: Path) -> None:
-    """The page of the first job, as a PNG."""
+    """The page of actors, as a PNG."""
     out.parent.mkdir(parents=True, exist_ok=True)
     subprocess.run(
         [
             *(browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"),
-            *("--window-size=1280,820", "--virtual-time-budget=60000"),
+            *("--window-size=1280,560", "--virtual-time-budget=60000"),
             "--run-all-compositor-stages-before-draw",
-            *(f"--screenshot={out}", f"{dashboard}/#/jobs/01000000"),
+            *(f"--screenshot={out}", f"{dashboard}/#/actors"),
         ],
         check=True,
         capture_output=True,

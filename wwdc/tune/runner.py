@@ -17,6 +17,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
 from wwdc.cluster import Engine, needed
+from wwdc.cluster.groups import free_placement_groups
 from wwdc.config.schema import TuneConfig
 from wwdc.errors import ClusterError, ConfigError, WWDCError
 from wwdc.products import Tree
@@ -122,6 +123,8 @@ def _run(
     finally:
         for packed in sweep.folder.glob("ray/*/checkpoint_*"):
             shutil.rmtree(packed, ignore_errors=True)
+    if sweep.engine == "torch" and watcher.specs.keys() != watcher.outcomes.keys():
+        free_placement_groups()  # the time was over: Tune killed trials
     if watcher.refused:
         raise ConfigError(watcher.refused)
     return watcher.outcomes
