@@ -10,7 +10,7 @@ from ray.util.placement_group import PlacementGroup, remove_placement_group
 from ray.util.state import list_placement_groups
 from ray.util.state.exception import RayStateApiException
 
-PATIENCE_S = 10.0
+PATIENCE_S = 20.0
 POLL_S = 0.5
 MOST = 10_000
 
@@ -18,10 +18,10 @@ MOST = 10_000
 def free_placement_groups() -> None:
     """Remove every placement group of this process' Ray job, and wait until none is left.
 
-    To be called when no trial runs any more. A nested trainer whose trial is killed while it
-    starts can leave its workers' resources reserved for as long as the driver lives
-    (https://github.com/ray-project/ray/issues/62753). Without Ray's dashboard nothing is known of
-    them, and nothing is done.
+    To be called when no trial is wanted any more. A trial that Tune ends while its trainer starts
+    can go on unseen, or leave its workers' resources reserved for as long as the driver lives
+    (https://github.com/ray-project/ray/issues/62753); without the resources both end. Without
+    Ray's dashboard nothing is known of them, and nothing is done.
     """
     job = ray.get_runtime_context().get_job_id()
     end = time.monotonic() + PATIENCE_S

@@ -3,6 +3,7 @@
 __all__ = ["Sweep", "run_points"]
 
 import logging
+import math
 import shutil
 import tempfile
 import time
@@ -25,7 +26,7 @@ from wwdc.terminal import notice
 from wwdc.training.names import metrics_of
 from wwdc.tune.asking import OptunaPoints
 from wwdc.tune.exchange import Exchange, last_values, pack
-from wwdc.tune.flags import ask_to_stop, asked_to_stop
+from wwdc.tune.flags import ask_to_stop, asked_to_stop, end_run, ended_run, start_run
 from wwdc.tune.plan import Plan
 from wwdc.tune.points import Point
 from wwdc.tune.progress import Progress
@@ -105,7 +106,6 @@ def _run(
         tune_config=tune.TuneConfig(
             max_concurrent_trials=_concurrent(sweep, ask),
             reuse_actors=sweep.engine == "inline",
-            time_budget_s=settings.time_budget_s,
             scheduler=_scheduler(scheduler, points, plan, sweep, searched),
             **search,
         ),
@@ -114,17 +114,18 @@ def _run(
             storage_path=str(sweep.folder),
             failure_config=tune.FailureConfig(max_failures=settings.max_failures),
             callbacks=[watcher],
-            stop=_WhenRefused(watcher),
+            stop=_Ends(watcher, sweep.folder.name, settings.time_budget_s),
             verbose=0,
         ),
     )
+    start_run(sweep.folder.name)
     try:
         tuner.fit()
     finally:
         for packed in sweep.folder.glob("ray/*/checkpoint_*"):
             shutil.rmtree(packed, ignore_errors=True)
     if sweep.engine == "torch" and watcher.specs.keys() != watcher.outcomes.keys():
-        free_placement_groups()  # the time was over: Tune killed trials
+        free_placement_groups()  # the time was over: Tune ended trials
     if watcher.refused:
         raise ConfigError(watcher.refused)
     return watcher.outcomes
@@ -219,7 +220,8 @@ def _guarded(spec: TrialSpec, train: Callable[[], Outcome]) -> None:
             record_failure(spec, error)
             outcome = {"error": str(error)}
         except Exception as error:
-            record_failure(spec, error)
+            if not ended_run(spec.job_id):
+                record_failure(spec, error)
             raise
         if "error" in outcome:
             tune.report({STATUS: "failed", "message": outcome["error"]})
@@ -250,6 +252,8 @@ class _Watcher(tune.Callback):
         return {"point": point.point_id, "spec": spec}
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        if self.sweep.stop.code is not None:
+            end_run(self.sweep.folder.name)
         self.sweep.stop.check()
 
     def on_trial_start(
@@ -285,17 +289,25 @@ class _Watcher(tune.Callback):
         self.progress.event(point, "failed")
 
 
-class _WhenRefused(tune.Stopper):
-    """Ends the whole run when a point met a mistake that all points share."""
+class _Ends(tune.Stopper):
+    """Ends the whole run when a point met a mistake that all share, or when the time is over.
 
-    def __init__(self, watcher: _Watcher) -> None:
+    What the trials then meet, as their resources go, is no failure of theirs: it is said first.
+    """
+
+    def __init__(self, watcher: _Watcher, job_id: str, budget_s: float | None) -> None:
         self.watcher = watcher
+        self.job_id = job_id
+        self.end = time.monotonic() + budget_s if budget_s else math.inf
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         return False
 
     def stop_all(self) -> bool:
-        return bool(self.watcher.refused)
+        ends = bool(self.watcher.refused) or time.monotonic() >= self.end
+        if ends:
+            end_run(self.job_id)
+        return ends
 
 
 class _Start:
