@@ -17,7 +17,6 @@ from tests.tune.test_survival import (
     undisturbed,  # noqa: F401  a fixture
 )
 from wwdc.products import Tree
-from wwdc.products.claims import EXPIRY_S
 
 pytestmark = [
     pytest.mark.ray,
@@ -53,14 +52,12 @@ def test_a_host_dies_and_its_points_go_on_elsewhere(vae_root, tmp_path, undistur
             assert run.process.poll() is None, run.log.read_text()
             time.sleep(0.05)
         nodes.kill_node(1)
-        killed = time.monotonic()
         orphans = [point for point, host in where.items() if host == nodes.host(1)]
         finished = files_of(vae_root)
         assert not {p.info.point_id for p in Tree(vae_root, "DIGITS", "FLOW").products()} & {
             *orphans
         }
         assert run.finish() == 0, run.log.read_text()
-        assert time.monotonic() - killed < 2 * EXPIRY_S + 60
     assert finished.items() <= files_of(vae_root).items()
     assert not broken(vae_root)
     assert metrics_of(vae_root) == undisturbed

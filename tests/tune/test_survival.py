@@ -169,8 +169,8 @@ def test_a_signal_stops_cleanly_and_says_how_to_go_on(
 ):
     experiment = flow_experiment(tmp_path)
     run = Run(vae_root, experiment, EPOCHS)
-    run.wait_for("running")
-    time.sleep(9)
+    points = Tree(vae_root, "DIGITS", "FLOW").points
+    run.wait_until(lambda: list(points.glob("*/last.ckpt")))
     processes = run.children()
     run.process.send_signal(number)
     assert run.finish(60) == code, run.log.read_text()
