@@ -1,6 +1,6 @@
 """Which searcher, scheduler, engine and axes go together, and why others do not."""
 
-__all__ = ["SCHEDULERS", "check_settings", "searcher_of"]
+__all__ = ["check_settings", "searcher_of"]
 
 from typing import Literal
 
@@ -10,7 +10,6 @@ from wwdc.errors import ConfigError
 from wwdc.tune.domains import Normal
 from wwdc.tune.sweeps import Axes, Searched
 
-SCHEDULERS = ("fifo", "asha", "hyperband", "median", "pbt")
 _STEPS = ("lightning_loader.", "trainer.gradient_clip_val")
 _SHAPES = ("lightning_loader.vae", "lightning_loader.flow", "lightning_loader.size")
 
