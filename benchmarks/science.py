@@ -98,7 +98,7 @@ def residuals(
         mu, logvar = module.vae.encode(dataset.images(split, index))
         noise = 0.0 if mean else torch.randn(mu.shape, generator=generator)
         z = mu + torch.exp(0.5 * logvar) * noise
-        parts.append(torch.stack([module.ema(z, module.standardise(context[index])), z]))
+        parts.append(torch.stack([module.ema(z, module.condition(context[index])), z]))
     u, z = torch.cat(parts, dim=1).numpy()
     return u, z, {name: column[: len(u)] for name, column in table.items()}
 

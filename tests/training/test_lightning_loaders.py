@@ -13,7 +13,7 @@ from wwdc.models import digits, rgbmnist
 from wwdc.training.lightning_loaders import LightningFlow, LightningVAE, load_vae
 
 D, C = 6, 3
-STAGES = ("vae", "flow", "nsf")
+STAGES = ("vae", "flow", "nsf", "masked")
 every_stage = pytest.mark.parametrize("stage", STAGES)
 ONE_CYCLE = functools.partial(torch.optim.lr_scheduler.OneCycleLR, pct_start=0.3)
 
@@ -30,8 +30,10 @@ def make(stage, **settings):
     else:
         kind = rgbmnist.Flow if stage == "nsf" else rgbmnist.CouplingFlow
         flow = kind(D, hidden_features=[8], transforms=2)
-        module = LightningFlow(small_vae(), flow, size=D, **settings)
-        module.set_context(C, np.full(C, 0.5, np.float32), np.array([2.0, 1.0, 0.0], np.float32))
+        rate = 0.5 if stage == "masked" else 0.0
+        module = LightningFlow(small_vae(), flow, size=D, condition_dropout=rate, **settings)
+        mean, std = np.full(C, 0.5, np.float32), np.array([2.0, 1.0, 0.0], np.float32)
+        module.set_context(C, mean, std, [0, 1, 1])
     module.seed_streams(11)
     return module
 
@@ -125,7 +127,9 @@ def test_checkpoint_is_plain_data_without_the_frozen_vae(stage, tmp_path):
         x = torch.rand(2, 3, 28, 28)
         assert torch.equal(target.encode(x)[0], module.ema.encode(x)[0])
     else:
-        assert names == {"flow", "ema", "context_mean", "context_std"}
+        context = {"context_mean", "context_std"}
+        context |= {"context_groups"} if stage == "masked" else set()
+        assert names == {"flow", "ema"} | context
 
 
 def test_vae_stays_frozen(tmp_path):

@@ -37,6 +37,7 @@ _RULES: Mapping[str, _Rule] = {
     "beta_init": _NOT_NEGATIVE,
     "channels": _COUNT,
     "check_val_every_n_epoch": _COUNT,
+    "condition_dropout": _FRACTION,
     "context": _INDEX,
     "ema_decay": _FRACTION,
     "features": _COUNT,

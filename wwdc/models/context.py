@@ -1,9 +1,9 @@
-"""Does the flow's ``context`` fit the variables that are kept? Needs no torch."""
+"""How wide the flow's ``context`` is for the variables that are kept. Needs no torch."""
 
-__all__ = ["ContextVariable", "check_context"]
+__all__ = ["ContextVariable", "check_context", "context_groups", "is_masked"]
 
-from collections.abc import Iterable
-from typing import Protocol
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
 
 from wwdc.errors import ConfigError
 
@@ -18,21 +18,44 @@ class ContextVariable(Protocol):
     def width(self) -> int: ...
 
 
+def is_masked(loader: Mapping[str, Any]) -> bool:
+    """Whether a ``lightning_loader`` has a ``condition_dropout`` above 0."""
+    rate = loader.get("condition_dropout")
+    return isinstance(rate, int | float) and rate > 0
+
+
+def context_groups(kept: Iterable[ContextVariable]) -> list[int]:
+    """The number, in order, of the *kept* variable that each context column belongs to.
+
+    >>> from wwdc.data.catalogue import Variable
+    >>> context_groups([Variable("b", "continuous"), Variable("digit", "categorical", 3)])
+    [0, 1, 1, 1]
+    """
+    return [number for number, variable in enumerate(kept) for _ in range(variable.width)]
+
+
 def check_context(
     given: int | None,
     kept: Iterable[ContextVariable],
     where: str = "model.yaml: lightning_loader.flow.context",
+    *,
+    masked: bool = False,
 ) -> int:
     """The context width of the *kept* variables, which *given* must equal unless it is None.
+
+    A *masked* flow's context has a bit more for each variable: whether it is given.
 
     Raises:
         ConfigError: when *given* differs; the message shows the sum.
     """
     variables = list(kept)
-    width = sum(variable.width for variable in variables)
+    bits = len(variables) if masked else 0
+    width = sum(variable.width for variable in variables) + bits
     if given is None or given == width:
         return width
     terms = " + ".join(f"{variable.name} {variable.width}" for variable in variables) or "nothing"
+    if masked:
+        terms += f" + bits {bits} (condition_dropout: which of them are given)"
     raise ConfigError(
         f"{where} is {given}, but the kept variables take {terms} = {width}. "
         f"Write `context: {width}`, or leave it out to have it computed."

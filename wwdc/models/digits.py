@@ -1,10 +1,11 @@
 """Networks for scikit-learn's digits in colour (3, 28, 28): smaller, as the images are."""
 
-__all__ = ["VAE", "CouplingFlow", "Flow"]
+__all__ = ["VAE", "CouplingFlow", "Flow", "FlowMatching"]
 
 from collections.abc import Sequence
 
 from wwdc.models import vae
+from wwdc.models.flow_matching import FlowMatching
 from wwdc.models.flows import NSF as Flow
 from wwdc.models.flows import CouplingFlow
 

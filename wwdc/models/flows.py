@@ -4,7 +4,7 @@ __all__ = ["NSF", "ConditionalFlow", "CouplingFlow"]
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 import zuko
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from wwdc.errors import ConfigError
 
-# Shapes: B batch, D features, C context width, K couplings, H hidden units.
+# Shapes: B batch, D features, C context width, K couplings, H hidden units, T times.
 
 
 class ConditionalFlow(nn.Module, ABC):
@@ -81,6 +81,37 @@ class ConditionalFlow(nn.Module, ABC):
         u = torch.randn(shape, generator=generator, device=c.device, dtype=c.dtype)
         return self.inverse(u, c)
 
+    def path(self, z: Tensor, c: Tensor, times: Sequence[float]) -> Tensor:
+        """States (T, B, D) on the way from latents *z* (B, D) to the base, context *c* (B, C).
+
+        A flow made of transforms gives the state after as many of them as is nearest to the part
+        of its way that *times* asks for.
+
+        Args:
+            times: flow times in [0, 1], in any order: 0 is z, 1 is u.
+
+        Raises:
+            ConfigError: when a time lies outside [0, 1].
+        """
+        wrong = [time for time in times if not 0.0 <= time <= 1.0]
+        if wrong:
+            raise ConfigError(
+                f"times {list(times)}: {wrong[0]} is no flow time. Times lie between 0, the "
+                "latents z, and 1, the base u."
+            )
+        if not times:
+            return z.new_empty((0, *z.shape))
+        states = self._states(z, c)
+        return torch.stack([self._state(states, c, time) for time in times])
+
+    def _states(self, z: Tensor, c: Tensor) -> list[Tensor]:
+        """z, what each transform makes of it, and last u, each (B, D)."""
+        return [z, self(z, c)]
+
+    def _state(self, states: list[Tensor], c: Tensor, time: float) -> Tensor:
+        """The state (B, D) at *time*, out of :meth:`_states`."""
+        return states[round(time * (len(states) - 1))]
+
 
 class CouplingFlow(ConditionalFlow):
     """Affine couplings, mixed by fixed random rotations, after an affine map that the context sets.
@@ -93,7 +124,7 @@ class CouplingFlow(ConditionalFlow):
     Couplings as in Real NVP, Dinh et al., https://arxiv.org/abs/1605.08803. All last layers start
     at zero, so that the flow starts as the identity; log-scales are bounded by a tanh. What the
     affine map removes leaves the dropped variables as linear in u as they are in z, which couplings
-    do not.
+    do not. On its :meth:`path`, the affine map counts to the first coupling.
 
     Args:
         features: number of latents D, at least 2.
@@ -172,20 +203,33 @@ class CouplingFlow(ConditionalFlow):
         return self._bounded(log_scale), shift
 
     def to_base(self, z: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        states, log_scales = zip(*self._walk(z, c), strict=True)
+        return states[-1] @ self.unmixing, torch.cat(log_scales, dim=-1).sum(-1)
+
+    def _walk(self, z: Tensor, c: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """State (B, D) and log-scales (B, ·) after the affine map and after each coupling."""
         kept = self.features // 2
         log_scale, shift, hidden = self._conditions(c)
-        log_scales = [log_scale]
         x = torch.addcmul(shift, z, log_scale.exp())
         if self.shear:
             x, log_det = self.shear(x, c)
-            log_scales.append(log_det[:, None])
+            log_scale = torch.cat([log_scale, log_det[:, None]], dim=-1)
+        yield x, log_scale
         for k, rotation in enumerate(self.mixing):
             x = x @ rotation
             a, b = x[:, :kept], x[:, kept:]
             log_scale, shift = self._couple(k, a, hidden[k])
             x = torch.cat([a, torch.addcmul(shift, b, log_scale.exp())], dim=-1)
-            log_scales.append(log_scale)
-        return x @ self.unmixing, torch.cat(log_scales, dim=-1).sum(-1)
+            yield x, log_scale
+
+    def _states(self, z: Tensor, c: Tensor) -> list[Tensor]:
+        """Each turned back by the rotations before it, as u is: all have the axes of z."""
+        *walked, (last, _) = self._walk(z, c)
+        states, turned = [z], torch.eye(self.features, dtype=z.dtype, device=z.device)
+        for (x, _), rotation in zip(walked[1:], self.mixing, strict=False):
+            turned = turned @ rotation
+            states.append(x @ turned.mT)
+        return [*states, last @ self.unmixing]
 
     def inverse(self, u: Tensor, c: Tensor) -> Tensor:
         kept = self.features // 2
@@ -250,6 +294,12 @@ class NSF(ConditionalFlow):
     def inverse(self, u: Tensor, c: Tensor) -> Tensor:
         z: Tensor = self.nsf.transform(c).inv(u)
         return z
+
+    def _states(self, z: Tensor, c: Tensor) -> list[Tensor]:
+        states = [z]
+        for transform in self.nsf.transform(c).transforms:
+            states.append(transform(states[-1]))
+        return states
 
 
 def _conditioner(inputs: int, hidden: Sequence[int], outputs: int) -> nn.Sequential:

@@ -1,6 +1,6 @@
 """A trained model as a folder that stands on its own: weights without code, and how to build it."""
 
-__all__ = ["SCHEMA", "Exported", "Known", "export", "load", "read_export"]
+__all__ = ["SCHEMA", "Exported", "Known", "export", "load", "read_export", "vae_of"]
 
 import contextlib
 import os
@@ -17,6 +17,7 @@ from wwdc.config import instantiate
 from wwdc.config.tree import texts
 from wwdc.data.catalogue import Catalogue, Kind, Variable
 from wwdc.errors import ConfigError, ProductError
+from wwdc.models.context import check_context, is_masked
 from wwdc.products.atomic import sha256, sync_directory, write_into
 from wwdc.products.info import Info, Parent, explain, read_info
 from wwdc.products.text import dump_yaml, load_yaml
@@ -31,6 +32,7 @@ SCHEMA = 1
 """Major version of an exported folder's format."""
 
 MODEL, VAE, CONFIG = "model.safetensors", "vae.safetensors", "config.yaml"
+_CONTEXT = ("context_mean", "context_std", "context_groups")
 _QUOTED = {"point_id", "config_id", "sha256", "fingerprint"}
 
 
@@ -51,7 +53,8 @@ class Exported(BaseModel):
     """What ``config.yaml`` of an exported folder holds, in the order it is written.
 
     ``kept`` are the variables of the context in the order of its columns, ``dropped`` those that
-    the flow is not told; both are empty for a VAE.
+    the flow is not told; both are empty for a VAE. A flow with condition_dropout keeps all, and
+    its context has a bit more for each.
     """
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
@@ -79,9 +82,10 @@ class Exported(BaseModel):
 def export(product: Product, folder: Path, tree: Tree, *, allow: Sequence[str] = ()) -> list[Path]:
     """Write the published weights of *product* and what they need into a new *folder*.
 
-    ``model.safetensors`` holds the averaged weights (``flow.*`` with ``context_mean`` and
-    ``context_std``, or ``vae.*``), ``vae.safetensors`` the VAE of a flow, ``config.yaml`` how to
-    build them. The folder appears whole or not at all, after it has been loaded once.
+    ``model.safetensors`` holds the averaged weights (``flow.*`` with ``context_mean``,
+    ``context_std`` and, with condition_dropout, ``context_groups``; or ``vae.*``),
+    ``vae.safetensors`` the VAE of a flow, ``config.yaml`` how to build them. The folder appears
+    whole or not at all, after it has been loaded once.
 
     Args:
         product: a finished checkpoint.
@@ -96,7 +100,7 @@ def export(product: Product, folder: Path, tree: Tree, *, allow: Sequence[str] =
     folder = folder.absolute()
     _check_free(folder)
     model = _published(product.path)
-    vae = {} if "context_mean" not in model else _published(_vae_of(product, tree.data_root))
+    vae = {} if "context_mean" not in model else _published(vae_of(product, tree.data_root))
     described = _describe(product.info, model, tree.name, allow)
     with _new_folder(folder) as temporary:
         _write_tensors(temporary / MODEL, model)
@@ -111,8 +115,8 @@ def load(folder: str | Path, *, allow: Sequence[str] = ()) -> "LightningFlow | L
     """A model that ``python -m wwdc.products best EXPERIMENT --export FOLDER`` wrote.
 
     It is on the CPU, frozen and in evaluation mode. Of a flow, ``module.flow`` is the published
-    network, ``module.vae`` the VAE it was trained on and ``module.standardise`` what it expects of
-    a context; of a VAE, ``module.vae`` is the network.
+    network, ``module.vae`` the VAE it was trained on and ``module.condition`` what it expects of a
+    context; of a VAE, ``module.vae`` is the network.
 
     Args:
         folder: holds ``config.yaml`` and the weights.
@@ -128,11 +132,9 @@ def load(folder: str | Path, *, allow: Sequence[str] = ()) -> "LightningFlow | L
     module = _build(folder, described, allow)
     model = _read_tensors(folder / MODEL)
     if described.kind == "flow":
-        module.set_context(
-            len(_need(folder, model, "context_mean")),
-            model["context_mean"],
-            _need(folder, model, "context_std"),
-        )
+        mean, std = (_need(folder, model, name) for name in _CONTEXT[:2])
+        groups = _need(folder, model, _CONTEXT[2]) if module.masked else None
+        module.set_context(len(mean), mean, std, groups)
         _fill(folder / VAE, _read_tensors(folder / VAE), "vae", module.vae)
     averaged = {f"ema.{k.partition('.')[2]}": v for k, v in model.items() if "." in k}
     from wwdc.models.weights import load_weights
@@ -168,6 +170,29 @@ def read_export(folder: str | Path) -> Exported:
         raise ProductError(explain(path, error)) from error
 
 
+def vae_of(product: Product, data_root: Path) -> Path:
+    """The checkpoint of the VAE that a flow was trained on: where it lay, or found by content.
+
+    Raises:
+        ProductError: it is nowhere under *data_root* either.
+    """
+    parent = product.info.parents.get("vae", Parent())
+    if product.info.vae_fp and parent.sha256:
+        recorded = Path(product.info.vae_fp)
+        if recorded.is_file() and sha256(recorded) == parent.sha256:
+            return recorded
+    for path in sorted(data_root.glob("*/*/ckpts/*_info.yaml")):
+        artefact = artefact_of(path)
+        if artefact is not None and parent.sha256 and parent.sha256 in path.read_text():
+            found = Product(artefact, read_info(path))
+            if found.info.sha256 == parent.sha256:
+                return verified(found).path
+    raise ProductError(
+        f"{product.path} was trained on a VAE (SHA-256 {str(parent.sha256)[:12]}…) that is neither "
+        f"at {product.info.vae_fp} nor under {data_root}. Put it back, or train the flow again."
+    )
+
+
 def _build(folder: Path, described: Exported, allow: Sequence[str]) -> Any:
     from wwdc.training.lightning_loaders import LightningFlow, LightningVAE
 
@@ -189,7 +214,7 @@ def _published(path: Path) -> dict[str, "Tensor"]:
     from wwdc.models.weights import read_checkpoint
 
     state: Mapping[str, Tensor] = read_checkpoint(path)["state_dict"]
-    context = {name: state[name] for name in ("context_mean", "context_std") if name in state}
+    context = {name: state[name] for name in _CONTEXT if name in state}
     prefix = "flow" if context else "vae"
     averaged = {
         f"{prefix}.{name.removeprefix('ema.')}": tensor
@@ -202,25 +227,6 @@ def _published(path: Path) -> dict[str, "Tensor"]:
     return averaged | context
 
 
-def _vae_of(product: Product, data_root: Path) -> Path:
-    """The checkpoint of the VAE that a flow was trained on: where it lay, or found by content."""
-    parent = product.info.parents.get("vae", Parent())
-    if product.info.vae_fp and parent.sha256:
-        recorded = Path(product.info.vae_fp)
-        if recorded.is_file() and sha256(recorded) == parent.sha256:
-            return recorded
-    for path in sorted(data_root.glob("*/*/ckpts/*_info.yaml")):
-        artefact = artefact_of(path)
-        if artefact is not None and parent.sha256 and parent.sha256 in path.read_text():
-            found = Product(artefact, read_info(path))
-            if found.info.sha256 == parent.sha256:
-                return verified(found).path
-    raise ProductError(
-        f"{product.path} was trained on a VAE (SHA-256 {str(parent.sha256)[:12]}…) that is neither "
-        f"at {product.info.vae_fp} nor under {data_root}. Put it back, or train the flow again."
-    )
-
-
 def _describe(
     info: Info, model: Mapping[str, "Tensor"], experiment: str, allow: Sequence[str]
 ) -> Exported:
@@ -231,7 +237,8 @@ def _describe(
         dataset = instantiate(info.config["data"]["x_ds"], allow=allow, key="data.x_ds")
         kept = [Known.model_validate(vars(variable)) for variable in dataset.kept]
         dropped = list(dataset.drop_variables)
-        loader["flow"] = {**loader["flow"], "context": len(model["context_mean"])}
+        width = check_context(None, dataset.kept, masked=is_masked(loader))
+        loader["flow"] = {**loader["flow"], "context": width}
     for key, text in texts(loader):
         if Path(text).is_absolute():
             raise ConfigError(

@@ -13,8 +13,9 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from wwdc.data.modules import ImageDataModule
 from wwdc.errors import ConfigError, ProductError
+from wwdc.models.context import context_groups
 from wwdc.models.weights import load_weights, read_checkpoint
-from wwdc.training.loop import build_dataset, build_module, check_trainer
+from wwdc.training.loop import build_dataset, build_module, check_objectives, check_trainer
 
 _FAULTS = (
     ArithmeticError,
@@ -39,10 +40,12 @@ def check_point(config: Mapping[str, Any], notice: Callable[[str], None]) -> Any
     """Build dataset, network, trainer and loaders, and compute one loss; the dataset.
 
     Raises:
-        ConfigError: naming the section whose values do not work.
+        ConfigError: naming the section whose values do not work, or an objective that the point
+            does not measure.
         DataError: raw data are missing or of the wrong shape.
         ProductError: a checkpoint that the point starts from is broken or of another shape.
     """
+    check_objectives(config)
     dataset = build_dataset(config)
     if not dataset.available:
         dataset.prepare(notice)
@@ -84,7 +87,8 @@ def _check_step(module: Any, dataset: Any) -> None:
     batch = {"x": dataset.images("train", index), "index": index}
     if module.stage == "flow":
         width = dataset.kept.width
-        module.set_context(width, torch.zeros(width), torch.ones(width))
+        groups = context_groups(dataset.kept)
+        module.set_context(width, torch.zeros(width), torch.ones(width), groups)
         batch["context"] = torch.zeros(_ROWS, width)
     parts = module.losses(module.network, batch, torch.Generator().manual_seed(0), train=True)
     if "loss" not in parts:

@@ -17,7 +17,7 @@ def load_flow(
 ) -> LightningFlow:
     """The flow of a checkpoint with its frozen VAE and the standardisation of its context.
 
-    ``module.ema`` is the published flow and ``module.standardise`` what it expects of a context.
+    ``module.ema`` is the published flow and ``module.condition`` what it expects of a context.
 
     Args:
         path: checkpoint of a `LightningFlow`.
@@ -34,8 +34,13 @@ def load_flow(
             f"{path}: holds no conditional flow; its keys begin {next(iter(state))}."
         )
     module: LightningFlow = instantiate(loader, allow=allow)
+    if module.masked != ("context_groups" in state):
+        raise ProductError(
+            f"{path}: it was trained {'without' if module.masked else 'with'} condition_dropout, "
+            f"and lightning_loader has {module.condition_dropout}. Give the checkpoint's own."
+        )
     mean, std = state["context_mean"], state["context_std"]
-    module.set_context(len(mean), mean, std)
+    module.set_context(len(mean), mean, std, state.get("context_groups"))
     load_weights(path, state, module)
     load_vae(vae_path, module.vae)
     return module.eval().requires_grad_(False)

@@ -1,6 +1,14 @@
 """Train one point with Lightning. Knows nothing of Ray, sweeps or the product tree."""
 
-__all__ = ["Distributed", "Result", "build_dataset", "build_module", "check_trainer", "train_point"]
+__all__ = [
+    "Distributed",
+    "Result",
+    "build_dataset",
+    "build_module",
+    "check_objectives",
+    "check_trainer",
+    "train_point",
+]
 
 import inspect
 import logging
@@ -24,11 +32,12 @@ from wwdc.data.colour_mnist import SPLITS
 from wwdc.data.latents import latent_cache
 from wwdc.data.modules import ImageDataModule, LatentDataModule
 from wwdc.errors import ConfigError, closest
+from wwdc.models.context import check_context, context_groups, is_masked
 from wwdc.models.weights import read_checkpoint
 from wwdc.products import atomic_copy
 from wwdc.training.callbacks import EpochRecorder, Report, Row, best_checkpoint, read_metrics
 from wwdc.training.lightning_loaders import load_vae
-from wwdc.training.names import is_science, metrics_of
+from wwdc.training.names import RETENTION, is_science, metrics_of
 from wwdc.training.probes import ScienceProbe, science_metrics
 from wwdc.training.retune import retune
 
@@ -110,6 +119,7 @@ def train_point(
             "tune.metric: leakage and retention are measured on the residuals of a flow, and this "
             "experiment trains none. Choose another metric, or another monitor."
         )
+    check_objectives(config)
     data = _data_module(config, dataset, module, vae_id, rank, world_size)
     first = Path(distributed.share(str(work))) if distributed else work
     resume = _resume(config, keep, work, first, changes or {}, finish)
@@ -134,11 +144,32 @@ def train_point(
     return Result(best, metrics, rows, stopped=recorder.stopped or finish)
 
 
-def _wants_science(config: Mapping[str, Any]) -> bool:
-    """Whether leakage or retention is an objective or decides which checkpoint is kept."""
+def check_objectives(config: Mapping[str, Any]) -> None:
+    """Refuse retention as an objective of a masked flow: it is told every variable.
+
+    Raises:
+        ConfigError: naming the metric.
+    """
+    if not is_masked(config["lightning_loader"]):
+        return
+    for name in _watched(config):
+        if name.startswith(RETENTION):
+            raise ConfigError(
+                f"tune.metric: {name}: a flow with condition_dropout is measured with every "
+                "variable given, so none is dropped and retained. Use leakage.max or val_loss, "
+                "and measure retention on embeddings."
+            )
+
+
+def _watched(config: Mapping[str, Any]) -> list[str]:
+    """The metrics that are objectives or decide which checkpoint is kept."""
     callbacks = config["trainer"].get("callbacks") or []
-    watched = [item.get("monitor") for item in callbacks if isinstance(item, Mapping)]
-    return any(is_science(str(name)) for name in [*metrics_of(config["tune"]), *watched])
+    monitors = [item.get("monitor") for item in callbacks if isinstance(item, Mapping)]
+    return [str(name) for name in [*metrics_of(config["tune"]), *monitors]]
+
+
+def _wants_science(config: Mapping[str, Any]) -> bool:
+    return any(is_science(name) for name in _watched(config))
 
 
 def _science(
@@ -174,7 +205,8 @@ def build_module(config: Mapping[str, Any], dataset: Any) -> Any:
     node = dict(config["lightning_loader"])
     is_flow = isinstance(node.get("flow"), Mapping)
     if is_flow:
-        node["flow"] = {**node["flow"], "context": dataset.kept.width}
+        width = check_context(None, dataset.kept, masked=is_masked(node))
+        node["flow"] = {**node["flow"], "context": width}
         if not node.get("vae_ckpt_path"):
             raise ConfigError(
                 "model.yaml: lightning_loader.vae_ckpt_path is empty. Give a checkpoint, or "
@@ -208,7 +240,8 @@ def _data_module(
     root = Path(config["paths"]["data_dir"]) / config["meta"]["data_name"] / "latents"
     latents = {split: latent_cache(root, module.vae, vae_id, dataset, split) for split in SPLITS}
     context = dataset.context("train")
-    module.set_context(context.shape[1], context.mean(axis=0), context.std(axis=0))
+    groups = context_groups(dataset.kept)
+    module.set_context(context.shape[1], context.mean(axis=0), context.std(axis=0), groups)
     return LatentDataModule(dataset, latents, loader, seed, rank=rank, world=world_size)
 
 

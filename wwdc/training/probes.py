@@ -69,6 +69,9 @@ def readability(
 def science_metrics(module: LightningFlow, data: LatentDataModule) -> dict[str, float]:
     """Leakage and retention of the averaged flow, as `ScienceProbe` logs them.
 
+    A masked flow is measured with every variable given, so it leaks from all and retains none.
+    What it leaks under the drop sets of a sweep is measured on embeddings, one set at a time.
+
     Returns:
         ``leakage.NAME`` of every kept variable and ``leakage.max``, ``retention.NAME`` of every
         dropped one and ``retention.min``; the summaries only where there is a variable.
@@ -200,7 +203,7 @@ def _residuals(module: LightningFlow, rows: _Rows) -> NDArray[np.float32]:
     parts = []
     with _evaluating(module.ema):
         for z, c in zip(rows.z.split(_CHUNK), rows.context.split(_CHUNK), strict=True):
-            u = module.ema(z.to(like), module.standardise(c.to(like)))
+            u = module.ema(z.to(like), module.condition(c.to(like)))
             parts.append(u.float().cpu())
     return torch.cat(parts).numpy()
 

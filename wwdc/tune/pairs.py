@@ -11,7 +11,12 @@ from wwdc.tune.domains import Normal
 from wwdc.tune.sweeps import Axes, Searched
 
 _STEPS = ("lightning_loader.", "trainer.gradient_clip_val")
-_SHAPES = ("lightning_loader.vae", "lightning_loader.flow", "lightning_loader.size")
+_SHAPES = (
+    "lightning_loader.condition_dropout",
+    "lightning_loader.vae",
+    "lightning_loader.flow",
+    "lightning_loader.size",
+)
 
 
 def searcher_of(settings: TuneConfig) -> Literal["random", "optuna"]:

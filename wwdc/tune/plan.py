@@ -70,6 +70,11 @@ class Plan:
         keys = ("job_num", "point_id", "sweep", "config_id", "overrides", "status")
         points = [{key: getattr(point, key) for key in keys} for point in self.points]
         document = {"experiment": self.experiment, "points": points, "num_points": len(points)}
+        if self.axes is not None and self.axes.drops:
+            document["drops"] = [
+                {"sweep": drop.sweep, "drop_variables": drop.value, "description": drop.description}
+                for drop in self.axes.drops
+            ]
         if self.axes is None or not self.axes.searched:
             return document
         searched = [
@@ -99,6 +104,7 @@ def make_plan(composed: Composed, tree: Tree, *, fresh: bool = False) -> Plan:
     _check_data_root(composed.data_root)
     axes = read_axes(composed)
     check_settings(composed, axes)
+    Builder(composed).check_drops(axes.drops)
     name = f"{composed.meta.data_name}/{composed.meta.experiment_name}"
     infos = {} if fresh else {point: found.info for point, found in tree.finished().items()}
     planner = _Planner(composed, tree, axes, infos, fresh)

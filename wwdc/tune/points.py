@@ -11,15 +11,14 @@ from typing import Any, Literal
 from wwdc.config import ROOT, Composed, check_targets, instantiate
 from wwdc.data.catalogue import Catalogue
 from wwdc.errors import ConfigError, DataError
-from wwdc.models.context import check_context
+from wwdc.models.context import check_context, is_masked
 from wwdc.tune.identity import digest, scientific
 from wwdc.tune.lineage import checkpoints, identity
-from wwdc.tune.sweeps import Setting
+from wwdc.tune.sweeps import DROPS, Setting
 
 Status = Literal["new", "partial", "running", "done", "stopped", "failed", "blocked"]
 
 LEFT: tuple[Status, ...] = ("new", "partial", "failed")
-DROPS = "data.x_ds.drop_variables"
 
 
 @dataclass(frozen=True)
@@ -83,18 +82,41 @@ class Builder:
         with self.composed.naming_files():
             return self._build(num, settings)
 
+    def check_drops(self, drops: Sequence[Setting]) -> None:
+        """Check the drop sets that a masked flow serves.
+
+        Raises:
+            ConfigError: one names an unknown variable, or two are the same.
+            DataError: the raw data are unreadable.
+        """
+        if not drops:
+            return
+        with self.composed.naming_files():
+            dataset = _dataset(self.composed.resolve({}), self.composed)
+        seen: dict[tuple[str, ...], Setting] = {}
+        for drop in drops:
+            kept = _without(dataset.catalogue, drop.value, drop.place)
+            twin = seen.setdefault(kept.names, drop)
+            if twin is not drop:
+                raise ConfigError(
+                    f"{drop.place}: {short(drop.value)} drops the same variables as {twin.place}. "
+                    "Remove one of them."
+                )
+
     def _build(self, num: int, settings: Sequence[Setting]) -> Point:
         composed = self.composed
         overrides = {setting.key: setting.value for setting in settings}
         places = {setting.key: setting.place for setting in settings}
         config = composed.resolve(overrides, places)
+        if is_masked(config["lightning_loader"]):
+            config["data"]["x_ds"]["drop_variables"] = []  # they are chosen when embedding
         check_targets(config, composed.allow)
         dataset = _dataset(config, composed)
         kept = _kept(dataset.catalogue, config, places.get(DROPS) or composed.origin(DROPS))
         lineage, missing = checkpoints(config, composed.data_root, composed.folder)
         lineage["data"] = {"fingerprint": dataset.fingerprint}
         builds_on: dict[str, Any] = {name: identity(parent) for name, parent in lineage.items()}
-        science = scientific(config, builds_on | {"kept": kept.names})
+        science = scientific(_hashed(config), builds_on | {"kept": kept.names})
         named = next((setting for setting in settings if setting.sweep), None)
         return Point(
             job_num=num,
@@ -126,16 +148,29 @@ def _built_dataset(text: str, allow: tuple[str, ...]) -> Any:
     return dataset
 
 
+def _hashed(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """*config* without a ``condition_dropout`` of 0, which is the same as none."""
+    loader = config["lightning_loader"]
+    if loader.get("condition_dropout") != 0:
+        return config
+    rest = {key: value for key, value in loader.items() if key != "condition_dropout"}
+    return {**config, "lightning_loader": rest}
+
+
 def _kept(catalogue: Catalogue, config: Mapping[str, Any], place: str) -> Catalogue:
-    drops = config["data"]["x_ds"].get("drop_variables") or []
+    kept = _without(catalogue, config["data"]["x_ds"].get("drop_variables"), place)
+    loader = config["lightning_loader"]
+    flow = loader.get("flow")
+    if isinstance(flow, Mapping):
+        check_context(flow.get("context"), kept, masked=is_masked(loader))
+    return kept
+
+
+def _without(catalogue: Catalogue, drops: Any, place: str) -> Catalogue:
     try:
-        kept = catalogue.keep(drops)
+        return catalogue.keep(drops or [])
     except DataError as error:
         raise ConfigError(f"{place}: {DROPS}: {error}") from None
-    flow = config["lightning_loader"].get("flow")
-    if isinstance(flow, Mapping):
-        check_context(flow.get("context"), kept)
-    return kept
 
 
 def short(value: Any) -> str:

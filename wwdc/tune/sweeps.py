@@ -1,6 +1,6 @@
 """From ``sweeps.yaml``, ``hydra.sweeper.params`` and overrides to the axes of a sweep."""
 
-__all__ = ["SEED", "Axes", "Axis", "Choice", "Searched", "Setting", "read_axes"]
+__all__ = ["DROPS", "SEED", "Axes", "Axis", "Choice", "Searched", "Setting", "read_axes"]
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,13 +9,27 @@ from typing import Any
 from wwdc.config import Composed, ParsedAxis
 from wwdc.config.overrides import parse_listed
 from wwdc.config.schema import SweepEntry
-from wwdc.config.tree import get
+from wwdc.config.tree import ABSENT, get
 from wwdc.errors import ConfigError
+from wwdc.models.context import is_masked
 from wwdc.tune.domains import Domain, Normal, parse_domain
 from wwdc.tune.when import Condition, in_order, parse_condition
 
 SEED = "seed"
-_NOT_SWEPT = ("hydra", "logger", "meta", "paths", "seeds", "splits", "sweeps", "tune")
+DROPS = "data.x_ds.drop_variables"
+_DROPOUT = "lightning_loader.condition_dropout"
+_NOT_SWEPT = (
+    "embed",
+    "hydra",
+    "logger",
+    "meta",
+    "paths",
+    "seeds",
+    "splits",
+    "sweeps",
+    "tests",
+    "tune",
+)
 _SAMPLING = ("random", "optuna")
 
 
@@ -77,6 +91,7 @@ class Axes:
 
     Attributes:
         seeds: replicates of every point; None leaves the configuration's own seed.
+        drops: drop sets that a masked flow serves. They vary no point: an embedding applies them.
     """
 
     composed: Composed
@@ -84,6 +99,7 @@ class Axes:
     searched: tuple[Searched, ...]
     seeds: tuple[Choice, ...] | None
     notices: tuple[str, ...] = ()
+    drops: tuple[Setting, ...] = ()
 
     def combinations(self) -> Iterator[tuple[Setting, ...]]:
         """Every combination of the listed axes; one whose conditions all fail is left out."""
@@ -93,7 +109,8 @@ class Axes:
         """The seeds, each as what is to be set."""
         if self.seeds is None:
             return ((),)
-        return tuple((self._setting(Axis(SEED, self.seeds), choice),) for choice in self.seeds)
+        axis = Axis(SEED, self.seeds)
+        return tuple((_setting(self.composed, axis, choice),) for choice in self.seeds)
 
     def draw(
         self, settings: Sequence[Setting], value: Callable[[Searched], Any]
@@ -126,11 +143,8 @@ class Axes:
         if not active:
             yield from self._expand(others, settings)
         for choice in active:
-            yield from self._expand(others, (*settings, self._setting(axis, choice)))
-
-    def _setting(self, axis: Axis, choice: Choice) -> Setting:
-        place = _place_of(axis, choice, self.composed)
-        return Setting(axis.key, choice.value, choice.sweep, choice.description, place)
+            setting = _setting(self.composed, axis, choice)
+            yield from self._expand(others, (*settings, setting))
 
 
 def read_axes(composed: Composed) -> Axes:
@@ -141,8 +155,12 @@ def read_axes(composed: Composed) -> Axes:
     its axis, one with several values adds an axis. Without a searcher that samples, searched axes
     that hold finitely many values are listed.
 
+    With a ``condition_dropout`` above 0, one flow serves every value of ``drop_variables``: they
+    become `Axes.drops` instead of an axis.
+
     Raises:
-        ConfigError: nothing is swept, seeds are declared twice, or a space is wrong.
+        ConfigError: nothing is swept, seeds are declared twice, or a space is wrong; drop sets
+            and ``condition_dropout`` are swept together.
     """
     sampling = composed.tune.searcher in _SAMPLING
     if composed.sweeper is not None:
@@ -155,7 +173,10 @@ def read_axes(composed: Composed) -> Axes:
         listed, searched = listed + [_enumerated(axis) for axis in searched], []
     seeds = next((axis.choices for axis in listed if axis.key == SEED), None)
     listed = [axis for axis in listed if axis.key != SEED]
-    axes = Axes(composed, tuple(listed), tuple(searched), seeds, tuple(notices))
+    listed, drops = _take_drops(composed, listed, searched)
+    if drops:
+        notices.append(_drops_notice(drops))
+    axes = Axes(composed, tuple(listed), tuple(searched), seeds, tuple(notices), drops)
     _refuse_keys(axes)
     if not (listed or searched or seeds or composed.sweeps or composed.fixed_overrides):
         raise ConfigError(
@@ -163,6 +184,83 @@ def read_axes(composed: Composed) -> Axes:
             "`sweeps:` (param, val, description) or `seeds: [42]`."
         )
     return axes
+
+
+def _take_drops(
+    composed: Composed, listed: list[Axis], searched: list[Searched]
+) -> tuple[list[Axis], tuple[Setting, ...]]:
+    """The axes a masked flow is trained along, and the drop sets that it serves."""
+    varied: list[Axis | Searched] = [*listed, *searched]
+    swept = next((axis for axis in varied if axis.key == _DROPOUT), None)
+    if swept is None and get(composed.raw, _DROPOUT) is ABSENT:
+        return listed, ()
+    with composed.naming_files():
+        config = composed.resolve({})
+    axis = next((axis for axis in listed if axis.key == DROPS), None)
+    if axis is None and (written := get(config, DROPS)):
+        axis = Axis(DROPS, (Choice(written),))
+    rate, several = _rate(swept, get(config, _DROPOUT))
+    dropping = axis is not None or any(other.key == DROPS for other in searched)
+    if several and dropping:
+        raise ConfigError(
+            f"{several}: {_DROPOUT} is swept together with {DROPS}: a flow with it serves every "
+            "drop set, one without it a single one. Fix it, for example to "
+            f"{_DROPOUT}=0.5, or compare its values with everything kept (no sweeps of {DROPS})."
+        )
+    if not is_masked({"condition_dropout": rate}) or not dropping:
+        return listed, ()
+    rest = [other for other in listed if other.key != DROPS]
+    _refuse_dependence(axis, [*rest, *searched])
+    if axis is None:
+        return rest, ()
+    return rest, tuple(_setting(composed, axis, choice) for choice in axis.choices)
+
+
+def _rate(axis: Axis | Searched | None, written: Any) -> tuple[Any, str]:
+    """The ``condition_dropout`` of every point; where it is swept, if it has several values."""
+    if axis is None:
+        return written, ""
+    if isinstance(axis, Searched):
+        return None, axis.where
+    if len(axis.choices) > 1 or axis.needs:
+        return None, "sweeps.yaml"
+    return axis.choices[0].value, ""
+
+
+def _refuse_dependence(drops: Axis | None, others: Sequence[Axis | Searched]) -> None:
+    """A drop set is applied after training: neither conditions nor a searcher can use it."""
+    why = "is applied when embedding, as lightning_loader.condition_dropout is set"
+    for axis in others:
+        if isinstance(axis, Searched) and axis.key == DROPS:
+            raise ConfigError(
+                f"{axis.where}: {DROPS} {why}, so it cannot be searched. List its values as "
+                "named sweeps (`val:`)."
+            )
+        if DROPS in axis.needs:
+            raise ConfigError(
+                f"sweeps.yaml: a condition (when) of {axis.key} reads {DROPS}, which {why}. "
+                "Leave the condition out."
+            )
+    if drops is not None and drops.needs:
+        raise ConfigError(
+            f"sweeps.yaml: a sweep of {DROPS} has a condition (when), but it {why}. "
+            "Leave the condition out."
+        )
+
+
+def _drops_notice(drops: Sequence[Setting]) -> str:
+    names = [drop.sweep or str(drop.value) for drop in drops]
+    sets = "named sweep" if all(drop.sweep for drop in drops) else "drop set"
+    several = (f"{sets}s", "are") if len(drops) > 1 else (sets, "is")
+    return (
+        f"{len(drops)} {several[0]} of {DROPS} ({', '.join(names)}) {several[1]} applied when "
+        "embedding: with condition_dropout one flow serves any."
+    )
+
+
+def _setting(composed: Composed, axis: Axis, choice: Choice) -> Setting:
+    place = _place_of(axis, choice, composed)
+    return Setting(axis.key, choice.value, choice.sweep, choice.description, place)
 
 
 def _place_of(axis: Axis, choice: Choice, composed: Composed) -> str:
