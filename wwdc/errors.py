@@ -8,6 +8,7 @@ __all__ = [
     "TrainingError",
     "WWDCError",
     "closest",
+    "last_line",
 ]
 
 import difflib
@@ -40,6 +41,16 @@ class TrainingError(WWDCError):
 
 class ClusterError(WWDCError):
     """Ray, Slurm or the machine cannot do what was asked."""
+
+
+def last_line(error: BaseException) -> str:
+    """The last line of an error's message: what is left of a remote traceback.
+
+    >>> last_line(ValueError("in worker 3:\\n  no rows"))
+    'no rows'
+    """
+    lines = str(error).strip().splitlines()
+    return lines[-1].strip() if lines else type(error).__name__
 
 
 def closest(name: str, choices: Iterable[str]) -> str:

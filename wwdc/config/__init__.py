@@ -5,7 +5,8 @@ from wwdc.config.composed import Composed
 from wwdc.config.numbers import check_numbers
 from wwdc.config.overrides import ParsedAxis
 from wwdc.config.placeholders import JOB, JOB_NUM, ROOT, fill, missing_products
-from wwdc.config.schema import Meta, Resources, SweepEntry, TuneConfig
+from wwdc.config.schema import EmbedConfig, Meta, Resources, SweepEntry, TuneConfig
+from wwdc.config.stages import Staged, load_stage
 from wwdc.config.targets import check_targets, instantiate
 
 __all__ = [
@@ -13,9 +14,11 @@ __all__ = [
     "JOB_NUM",
     "ROOT",
     "Composed",
+    "EmbedConfig",
     "Meta",
     "ParsedAxis",
     "Resources",
+    "Staged",
     "SweepEntry",
     "TuneConfig",
     "check_numbers",
@@ -23,5 +26,6 @@ __all__ = [
     "fill",
     "instantiate",
     "load",
+    "load_stage",
     "missing_products",
 ]

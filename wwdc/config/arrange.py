@@ -28,6 +28,7 @@ _KNOWN = (
     *_REQUIRED,
     "detectors",
     "early_stopping",
+    "embed",
     "figures",
     "hydra",
     "logger",

@@ -26,11 +26,17 @@ from wwdc.config.sweeps import read_seeds, read_sweeper, read_sweeps
 from wwdc.config.tree import ABSENT, delete, get
 from wwdc.errors import ConfigError, closest
 
+Stage = Literal["train", "embed"]
+
 _CONF = Path(__file__).parents[1] / "conf"
-_ALWAYS = ("paths", "tune")
+_ALWAYS: Mapping[Stage, tuple[str, ...]] = {
+    "train": ("paths", "tune"),
+    "embed": ("paths", "tune", "embed", "tests"),
+}
+"""Groups that are there without being listed."""
+
 _HYDRA_RUNS = ("callbacks", "launcher")  # what Hydra would import and call
 _GROUP = re.compile(r"\w+(?:/\w+)*")
-Stage = Literal["train", "embed"]
 
 
 def load(
@@ -56,7 +62,7 @@ def load(
     notices: list[str] = []
     defaults = expand(primary, sources.files, body=lambda name: _body(name, primary))
     notices += [f"{line} is left out: this command does not use it" for line in defaults.dropped]
-    values = _choose_groups(defaults, parsed, folder)
+    values = _choose_groups(defaults, parsed, folder, _ALWAYS[stage])
     raw, hydra = _compose(sources, primary, defaults, notices)
     fixed, swept = _apply(raw, values)
     origin = _origin(sources, fixed)
@@ -114,7 +120,9 @@ def _body(name: str, primary: str) -> str:
     return "_self_" if name == primary else f"_{name.removesuffix('.yaml')}_body"
 
 
-def _choose_groups(defaults: Defaults, parsed: Sequence[Override], folder: Path) -> list[Override]:
+def _choose_groups(
+    defaults: Defaults, parsed: Sequence[Override], folder: Path, always: Sequence[str]
+) -> list[Override]:
     """Apply the overrides that choose a group's file; return those that set values."""
     values = []
     for override in parsed:
@@ -137,7 +145,7 @@ def _choose_groups(defaults: Defaults, parsed: Sequence[Override], folder: Path)
             )
         else:
             _choose(defaults, group, override)
-    for group in _ALWAYS:
+    for group in always:
         if group not in defaults.groups:
             defaults.groups[group] = ["default"]
             defaults.entries.insert(0, f"/{group}")

@@ -1,6 +1,7 @@
 """The keys of meta.yaml, sweeps.yaml and the tune group, and what they may hold."""
 
 __all__ = [
+    "EmbedConfig",
     "Meta",
     "Resources",
     "SweepEntry",
@@ -100,6 +101,18 @@ class Resources(_Schema):
 
     cpu: PositiveFloat = 1
     gpu: NonNegativeFloat | None = None
+
+
+class EmbedConfig(_Schema):
+    """How embeddings are made: the ``embed`` group."""
+
+    seed: NonNegativeInt = 0
+    times: list[Annotated[float, Field(ge=0, le=1)]] = []
+    engine: Literal["auto", "inline", "ray"] = "auto"
+    shard_rows: PositiveInt = 8192
+    batch_size: PositiveInt = 1024
+    resources: Resources = Resources()
+    max_failures: NonNegativeInt = 3
 
 
 class TuneConfig(_Schema):

@@ -41,6 +41,10 @@ _FUNCTIONS = (
     "torch.nn.functional.",
     "torch.nn.init.",
     "wwdc.models.losses.",
+    "wwdc.stats.conditional.",
+    "wwdc.stats.independence.",
+    "wwdc.stats.normality.",
+    "wwdc.stats.two_sample.",
     "wwdc.training.losses.",
     "wwdc.training.schedules.",
 )

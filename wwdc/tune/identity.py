@@ -12,6 +12,8 @@ NOT_SCIENCE = (
     "sweeps",
     "seeds",
     "splits",
+    "embed",
+    "tests",
     "paths",
     "logger",
     "tune",

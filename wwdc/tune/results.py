@@ -1,6 +1,6 @@
 """What a sweep came to, as a table."""
 
-__all__ = ["mean_over_seeds", "results", "table_of"]
+__all__ = ["interval", "mean_over_seeds", "results", "table_of"]
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -79,7 +79,7 @@ def mean_over_seeds(frame: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame
         finished = group[done[group.index]]
         row = {name: group[name].iloc[0] for name in shared} | {"n": len(finished)}
         for name in metrics:
-            row |= _interval(name, finished[name].dropna().to_numpy(float))
+            row |= interval(name, finished[name].dropna().to_numpy(float))
         rows.append(row)
     columns = [f"{name}{end}" for name in metrics for end in ("", "_ci_low", "_ci_high")]
     table = pd.DataFrame(rows, columns=[*shared, "n", *columns])
@@ -87,9 +87,10 @@ def mean_over_seeds(frame: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame
     return table
 
 
-def _interval(
+def interval(
     name: str, values: "np.ndarray[tuple[int], np.dtype[np.float64]]"
 ) -> dict[str, float]:
+    """Mean *name* of *values* (n,) with *name*_ci_low and *name*_ci_high, Student's 95 % limits."""
     n = len(values)
     mean = float(values.mean()) if n else np.nan
     half = np.nan

@@ -48,6 +48,10 @@ class StopRequest:
         if self.code is not None:
             raise Stopped(self.code)
 
+    def end(self) -> None:
+        """Ask for the end as SIGTERM does: the time is over."""
+        self.code = self.code or EXIT_STOPPED
+
     def _note(self, number: int, _frame: FrameType | None) -> None:
         self.code = EXIT_INTERRUPTED if number == signal.SIGINT else EXIT_STOPPED
         default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
