@@ -4,9 +4,13 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import yaml
+
+if TYPE_CHECKING:
+    from wwdc.products import Tree
 
 REPOSITORY = Path(__file__).parents[1]
 SHARED = REPOSITORY.parent / "shared"
@@ -137,6 +141,37 @@ def vae_root(trained_vae: Path, data_root: Path) -> Path:
     """A DATA_ROOT of the test's own that holds the trained tiny VAE."""
     shutil.copytree(trained_vae, data_root)
     return data_root
+
+
+@pytest.fixture(scope="session")
+def trained_flow(trained_vae: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A DATA_ROOT with the tiny VAE and the tiny flow's four points, and the flow's folder."""
+    from wwdc.tune.__main__ import main as tune
+
+    folder = tmp_path_factory.mktemp("embed")
+    root = folder / "root"
+    shutil.copytree(trained_vae, root)
+    experiment = flow_experiment(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DATA_ROOT", str(root))
+        assert tune([str(experiment)]) == 0
+    return root, experiment
+
+
+@pytest.fixture
+def flow(trained_flow: tuple[Path, Path], data_root: Path) -> Path:
+    """The flow's folder, with a DATA_ROOT of the test's own."""
+    root, experiment = trained_flow
+    shutil.copytree(root, data_root)
+    return experiment
+
+
+@pytest.fixture
+def tree(data_root: Path) -> "Tree":
+    """Where the tiny flow's products lie."""
+    from wwdc.products import Tree
+
+    return Tree(data_root, "DIGITS", "FLOW")
 
 
 @pytest.fixture

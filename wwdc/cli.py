@@ -13,6 +13,8 @@ from wwdc.terminal import EXIT_OK, run_cli
 STAGES = {
     "prepare": "check or download an experiment's data and write its catalogue",
     "tune": "train every point of an experiment's sweep that is not trained yet",
+    "embed": "apply the trained checkpoints to a split: latents, residuals, densities",
+    "stats": "test what is left in the residuals: what was removed, what leaks",
     "products": "list, choose, check and tidy an experiment's products",
 }
 

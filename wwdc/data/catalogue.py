@@ -2,7 +2,9 @@
 
 __all__ = ["Catalogue", "Kind", "Variable"]
 
+import dataclasses
 import itertools
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, overload
@@ -57,6 +59,31 @@ class Variable:
             raise DataError(f"variable {self.name!r}: a circular variable needs its period: range.")
         if self.range is not None and not self.range[0] < self.range[1]:
             raise DataError(f"variable {self.name!r}: the range {self.range} is empty.")
+
+    @classmethod
+    def from_metadata(cls, name: str, metadata: Mapping[bytes, bytes]) -> "Variable":
+        """The variable that a column called *name* was written with; see :meth:`metadata`."""
+        known = {key.decode(): value.decode() for key, value in metadata.items()}
+        limits = json.loads(known["range"]) if "range" in known else None
+        return cls(
+            name,
+            known["kind"],  # type: ignore[arg-type]  # checked as it is made
+            int(known.get("width", 1)),
+            known.get("units"),
+            (limits[0], limits[1]) if limits else None,
+            known.get("description", ""),
+        )
+
+    def metadata(self) -> dict[str, str]:
+        """What the metadata of its Parquet column say: all but the name, as text."""
+        known = {key: value for key, value in self.as_dict().items() if value is not None}
+        del known["name"]
+        return {key: v if isinstance(v, str) else json.dumps(v) for key, v in known.items()}
+
+    def as_dict(self) -> dict[str, Any]:
+        """Its fields as plain data, in order."""
+        fields = dataclasses.asdict(self)
+        return fields | {"range": list(self.range) if self.range else None}
 
     @property
     def limits(self) -> tuple[float, float]:

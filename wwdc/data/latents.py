@@ -1,6 +1,6 @@
 """Latents of a frozen VAE: encoded once, kept on disk, memory-mapped by every trial."""
 
-__all__ = ["Latents", "latent_cache"]
+__all__ = ["ENCODED_TOGETHER", "Latents", "cached_latents", "evaluating", "latent_cache"]
 
 import hashlib
 import json
@@ -8,11 +8,11 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 import torch
@@ -23,8 +23,10 @@ from torch import Tensor, nn
 from wwdc.data.colour_mnist import Split
 from wwdc.errors import DataError, ProductError
 
+ENCODED_TOGETHER = 512
+"""Rows that go through an encoder at once. A row's last bits can depend on it, so it is fixed."""
+
 _SCHEMA = 1
-_CHUNK = 512
 _ARRAYS = ("mean", "logvar", "ids")
 _TYPES = ("float16", "float32", "float64")
 
@@ -98,6 +100,29 @@ def latent_cache(
         ) from error
 
 
+def cached_latents(
+    root: Path,
+    vae: nn.Module,
+    vae_id: str,
+    dataset: Encodable,
+    split: Split,
+    dtype: str = "float32",
+) -> Latents | None:
+    """The latents that `latent_cache` keeps on disk, or None: nothing is encoded or written."""
+    return _open(root / _key(vae, vae_id, dataset, dtype) / split)
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside a ``with``; afterwards the mode is what it was."""
+    training = module.training
+    module.eval()
+    try:
+        yield
+    finally:
+        module.train(training)
+
+
 def _key(vae: nn.Module, vae_id: str, dataset: Encodable, dtype: str) -> str:
     """Name of the cache. A VAE trained again has other weights under the same id."""
     weights = hashlib.sha256()
@@ -115,23 +140,21 @@ def _build(
     for stale in folder.parent.glob(f".{folder.name}.*.tmp"):  # left by a killed process
         shutil.rmtree(stale, ignore_errors=True)
     shutil.rmtree(folder, ignore_errors=True)
-    ids = dataset.table(split)["id"]
-    mean, logvar = _encode(vae, vae_id, dataset, split, len(ids))
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     temporary.mkdir()
     try:
-        arrays = {"mean": mean.astype(dtype), "logvar": logvar.astype(dtype), "ids": ids}
-        for name, array in arrays.items():
-            with (temporary / f"{name}.npy").open("xb") as file:
-                np.save(file, array)
-                os.fsync(file.fileno())
+        ids = dataset.table(split)["id"]
+        with (temporary / "ids.npy").open("xb") as file:
+            np.save(file, ids)
+            os.fsync(file.fileno())
+        latent_dim = _encode(temporary, vae, vae_id, dataset, split, len(ids), dtype)
         meta = {
             "schema": _SCHEMA,
             "vae": vae_id,
             "data": dataset.fingerprint,
             "split": split,
             "rows": len(ids),
-            "latent_dim": mean.shape[1],
+            "latent_dim": latent_dim,
             "dtype": dtype,
             "sha256": {name: _sha256(temporary / f"{name}.npy") for name in _ARRAYS},
         }
@@ -149,31 +172,48 @@ def _build(
 
 
 def _encode(
-    vae: nn.Module, vae_id: str, dataset: Encodable, split: Split, rows: int
-) -> tuple[NDArray[Any], NDArray[Any]]:
+    folder: Path,
+    vae: nn.Module,
+    vae_id: str,
+    dataset: Encodable,
+    split: Split,
+    rows: int,
+    dtype: str,
+) -> int:
+    """Write ``mean.npy`` and ``logvar.npy`` as they are encoded; the latent size D."""
     device = next((p.device for p in vae.parameters()), torch.device("cpu"))
-    parts = []
-    with _evaluating(vae), torch.no_grad():
-        for index in torch.arange(rows, device=device).split(_CHUNK):
-            mean, logvar = vae.encode(dataset.images(split, index))  # type: ignore[operator]
-            parts.append(torch.stack([mean, logvar]).float().cpu())
-    mean, logvar = torch.cat(parts, dim=1).numpy()
-    if not (np.isfinite(mean).all() and np.isfinite(logvar).all()):
-        raise ProductError(
-            f"the VAE {vae_id} gives latents that are NaN or infinite on the {split} split. "
-            "Train it again."
-        )
-    return mean, logvar
+    latent_dim = 0
+    with ExitStack() as stack:
+        stack.enter_context(evaluating(vae))
+        stack.enter_context(torch.no_grad())
+        files = [
+            stack.enter_context((folder / f"{name}.npy").open("xb")) for name in ("mean", "logvar")
+        ]
+        for start in range(0, max(rows, 1), ENCODED_TOGETHER):
+            index = torch.arange(start, min(start + ENCODED_TOGETHER, rows), device=device)
+            encoded = vae.encode(dataset.images(split, index))  # type: ignore[operator]
+            for file, tensor in zip(files, encoded, strict=True):
+                part = tensor.float().cpu().numpy()
+                if not np.isfinite(part).all():
+                    raise ProductError(
+                        f"the VAE {vae_id} gives latents that are NaN or infinite on the {split} "
+                        "split. Train it again."
+                    )
+                if not start:
+                    latent_dim = part.shape[1]
+                    _write_header(file, (rows, latent_dim), dtype)
+                file.write(np.ascontiguousarray(part, dtype).tobytes())
+        for file in files:
+            file.flush()
+            os.fsync(file.fileno())
+    return latent_dim
 
 
-@contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
-    training = module.training
-    module.eval()
-    try:
-        yield
-    finally:
-        module.train(training)
+def _write_header(file: BinaryIO, shape: tuple[int, int], dtype: str) -> None:
+    """What `numpy.save` writes before the numbers of an array."""
+    described = np.lib.format.dtype_to_descr(np.dtype(dtype))
+    header = {"descr": described, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
 
 
 def _open(folder: Path) -> Latents | None:

@@ -15,7 +15,6 @@ import pyarrow.parquet as pq
 
 from wwdc import __version__
 from wwdc.config import Composed, fill, instantiate
-from wwdc.data.catalogue import Variable
 from wwdc.data.colour_mnist import SPLITS, ColourMNIST
 from wwdc.errors import ProductError
 from wwdc.products import atomic_write, now, sha256
@@ -95,7 +94,7 @@ def _parquet(dataset: ColourMNIST) -> bytes:
     }
     rows = [len(table["id"]) for table in tables.values()]
     splits = pa.DictionaryArray.from_arrays(np.repeat(np.arange(len(SPLITS)), rows), SPLITS)
-    known = {variable.name: _field_metadata(variable) for variable in dataset.catalogue}
+    known = {variable.name: variable.metadata() for variable in dataset.catalogue}
     fields = [
         pa.field(name, array.type, metadata=known.get(name)) for name, array in arrays.items()
     ]
@@ -106,23 +105,6 @@ def _parquet(dataset: ColourMNIST) -> bytes:
     buffer = io.BytesIO()
     pq.write_table(pa.table([*arrays.values(), splits], schema=schema), buffer)
     return buffer.getvalue()
-
-
-def _describe(variable: Variable) -> dict[str, Any]:
-    return {
-        "name": variable.name,
-        "kind": variable.kind,
-        "width": variable.width,
-        "units": variable.units,
-        "range": list(variable.range) if variable.range else None,
-        "description": variable.description,
-    }
-
-
-def _field_metadata(variable: Variable) -> dict[str, str]:
-    known = {key: value for key, value in _describe(variable).items() if value is not None}
-    del known["name"]
-    return {key: v if isinstance(v, str) else json.dumps(v) for key, v in known.items()}
 
 
 def _card(dataset: ColourMNIST, data: bytes) -> dict[str, Any]:
@@ -138,7 +120,7 @@ def _card(dataset: ColourMNIST, data: bytes) -> dict[str, Any]:
             split: {"objects": len(dataset.grey(split)), "rows": dataset.rows(split)}
             for split in SPLITS
         },
-        "variables": [_describe(variable) for variable in dataset.catalogue],
+        "variables": [variable.as_dict() for variable in dataset.catalogue],
         "content": dict(dataset.content()),
         "sha256": hashlib.sha256(data).hexdigest(),
         "bytes": len(data),

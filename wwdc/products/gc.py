@@ -1,6 +1,6 @@
 """What a killed or finished run leaves behind and nobody needs."""
 
-__all__ = ["Garbage", "gc", "orphans", "temporaries"]
+__all__ = ["EMBEDDING", "Garbage", "gc", "orphans", "temporaries"]
 
 import os
 import shutil
@@ -14,6 +14,9 @@ from wwdc.products.atomic import is_temporary
 from wwdc.products.claims import CLAIM, acquire, claimed, is_stale
 from wwdc.products.publish import owner_path
 from wwdc.products.tree import ARTEFACTS, Tree, info_path
+
+EMBEDDING = "embedding"
+"""What says, in the work folder of an embedding, where it goes, under `Tree.embeddings`."""
 
 AGE_S = 3600.0
 """What changed less than this ago may still be somebody's work."""
@@ -71,6 +74,9 @@ def _candidates(tree: Tree, age_s: float) -> Iterator[Garbage]:
                 _size(point),
                 f"work of a point that is finished as {_name(finished[point.name].path)}",
             )
+        elif (path := _embedding(tree, point)) and _old(point, age_s):
+            gone.append(point)
+            yield Garbage(point, _size(point), f"work on {_name(path)}, which is there")
         elif is_stale(point / CLAIM):
             yield Garbage(point / CLAIM, _size(point / CLAIM), "claim of a process that is gone")
     for path in temporaries(tree):
@@ -84,6 +90,15 @@ def _candidates(tree: Tree, age_s: float) -> Iterator[Garbage]:
     for marker in sorted(tree.ckpts.glob(".*.owner")):
         if _old(marker, age_s) and not claimed(tree, marker.read_text().strip()):
             yield Garbage(marker, _size(marker), "name kept for a point that was not published")
+
+
+def _embedding(tree: Tree, work: Path) -> Path | None:
+    """The published embedding that a work folder was for."""
+    try:
+        path = tree.embeddings / (work / EMBEDDING).read_text().strip()
+    except FileNotFoundError:
+        return None
+    return path if info_path(path).is_file() else None
 
 
 def _remove(tree: Tree, path: Path) -> bool:

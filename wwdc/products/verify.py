@@ -100,7 +100,8 @@ def _parquet_fault(path: Path) -> str | None:
     import pyarrow.parquet
 
     try:
-        pyarrow.parquet.read_table(path)
+        for _ in pyarrow.parquet.ParquetFile(path).iter_batches():
+            pass  # read it all, a batch at a time: it may be larger than memory
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         return f"is not Parquet: {_first_line(error)}"
     return None

@@ -87,9 +87,7 @@ def mean_over_seeds(frame: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame
     return table
 
 
-def interval(
-    name: str, values: "np.ndarray[tuple[int], np.dtype[np.float64]]"
-) -> dict[str, float]:
+def interval(name: str, values: "np.ndarray[tuple[int], np.dtype[np.float64]]") -> dict[str, float]:
     """Mean *name* of *values* (n,) with *name*_ci_low and *name*_ci_high, Student's 95 % limits."""
     n = len(values)
     mean = float(values.mean()) if n else np.nan

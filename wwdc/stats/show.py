@@ -1,0 +1,107 @@
+"""What the terminal says of a suite: a table of verdicts over seeds, and what the controls saw."""
+
+__all__ = ["show_tables"]
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from wwdc.stats.evaluate import Tables
+from wwdc.stats.settings import Suite
+from wwdc.stats.units import CONTROLS
+
+STYLES = {
+    "removed": "green",
+    "present": "blue",
+    "leaks": "bold red",
+    "undecided": "yellow",
+    "not tested": "dim",
+}
+MOST_REASONS = 12
+
+
+def show_tables(tables: Tables, suite: Suite, screen: Console) -> None:
+    """Print verdicts by sweep and variable, what controls saw, and why verdicts are open."""
+    if tables.fault:
+        screen.print(Text(f"No verdicts: {tables.fault}.", style="bold red"), soft_wrap=True)
+    for space, found in tables.summary.groupby("space", sort=False):
+        screen.print(_grid(found, tables.verdicts, str(space)))
+    screen.print(Text(_legend(suite), style="dim"))
+    for line in _reasons(tables):
+        screen.print(line, markup=False, soft_wrap=True)
+
+
+def _legend(suite: Suite) -> str:
+    margin = suite.margin
+    return (
+        "Under each verdict the effect, by the strongest probe: R² of a number, skill of a class "
+        f"(0 is guessing, 1 always right); mean over seeds, then the widest {suite.level:.0%} "
+        "interval of one. † dropped: the flow was not told. "
+        f"Margin {margin.number:g} for numbers, {margin.class_:g} for classes. "
+        "Controls: z, the raw latents; normal, random numbers; shuffled, labels of others."
+    )
+
+
+def _grid(summary: pd.DataFrame, verdicts: pd.DataFrame, space: str) -> Table:
+    variables = list(dict.fromkeys(summary["variable"]))
+    counts = sorted(set(summary["seeds"]))
+    seeds = " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
+    title = f"What is left in {space}: verdicts over {seeds} {'seed' if seeds == '1' else 'seeds'}"
+    table = Table(title=title, title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
+    table.add_column("sweep", overflow="fold")
+    for name in variables:
+        table.add_column(name, justify="center", no_wrap=True)
+    for _, group in summary.groupby(["config_id", "sweep"], sort=False, dropna=False):
+        records = group.to_dict("records")
+        cells = {row["variable"]: _cell(row) for row in records}
+        table.add_row(_name(records[0]), *(cells.get(v, Text()) for v in variables))
+    table.add_section()
+    controls = verdicts[verdicts["space"].isin(list(CONTROLS))]
+    for control, group in controls.groupby("space", sort=False):
+        cells = {row["variable"]: _control(row) for row in group.to_dict("records")}
+        table.add_row(Text(str(control), style="dim"), *(cells.get(v, Text()) for v in variables))
+    return table
+
+
+def _name(row: dict[Any, Any]) -> str:
+    return str(row["config_id"] if pd.isna(row["sweep"]) else row["sweep"])
+
+
+def _cell(row: dict[Any, Any]) -> Text:
+    verdict = str(row["verdict"])
+    text = Text(verdict, style=STYLES.get(verdict, ""))
+    if pd.notna(row["effect"]):
+        mark = "† " if row["conditioned"] is False else ""
+        span = f"{_short(row['ci_low'])}–{_short(row['ci_high'])}"
+        text.append(f"\n{mark}{_short(row['effect'])}\n{span}", style="dim")
+    return text
+
+
+def _control(row: dict[Any, Any]) -> Text:
+    return Text("" if pd.isna(row["effect"]) else _short(row["effect"]), style="dim")
+
+
+def _short(value: float) -> str:
+    """Two digits, without the zero before the point: .87, −.01."""
+    text = f"{abs(value):.2f}"
+    sign = "−" if value < 0 and float(text) else ""
+    return sign + (text[1:] if text.startswith("0") else text)
+
+
+def _reasons(tables: Tables) -> Iterator[str]:
+    lost = tables.verdicts[tables.verdicts["variable"] == ""]
+    for row in lost.to_dict("records"):
+        yield f"not tested: {row['reason']}"
+    if tables.fault:
+        return
+    explained = tables.summary[tables.summary["reason"] != ""].to_dict("records")
+    for row in explained[:MOST_REASONS]:
+        place = f"{_name(row)}, {row['variable']} in {row['space']}"
+        yield f"{row['verdict']}: {place}: {row['reason']}"
+    if len(explained) > MOST_REASONS:
+        yield f"and {len(explained) - MOST_REASONS} more: see summary.csv"
