@@ -12,6 +12,9 @@ REQUIRED = {
     "killed searches": "tests.tune.test_killed_searches",
     "lost nodes": "tests.tune.test_nodes",
     "leaks": "tests.tune.test_leaks",
+    "actors": "tests.cluster.test_pool",
+    "embedding": "tests.embed",
+    "verdicts": "tests.stats",
 }
 
 

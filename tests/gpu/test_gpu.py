@@ -1,18 +1,20 @@
-"""Points on a GPU: both engines, mixed precision, two on one card, residuals as on the CPU."""
+"""Points on a GPU: both engines, mixed precision, two on one card, embeddings as on the CPU."""
 
 import math
 import shutil
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 
 from tests.conftest import flow_experiment
 from tests.gpu.conftest import GPU
-from wwdc.products import Product, Tree
+from wwdc.embed.__main__ import main as embed
+from wwdc.products import Product, Tree, info_path, read_info
 from wwdc.products.verify import verify
-from wwdc.training.load import load_flow
 from wwdc.tune.__main__ import main
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
@@ -80,17 +82,19 @@ def test_two_points_train_on_one_card_at_the_same_time(root, tmp_path):
     assert max(begun) < min(ended), "one after the other"
 
 
-def test_residuals_on_the_card_are_those_of_the_cpu(root, tmp_path):
-    assert main([str(flow_experiment(tmp_path)), *GPU, *ONE, *INLINE]) == 0
-    (product,) = products_of(root)
-    loader = product.info.config["lightning_loader"]
-    module = load_flow(product.path, loader, Path(product.info.vae_fp))
-    chance = torch.Generator().manual_seed(0)
-    z = torch.randn(256, module.ema.features, generator=chance)
-    c = torch.randn(256, len(module.context_mean), generator=chance)
-    u, log_det = module.ema.to_base(z, module.standardise(c))
-    module.cuda()
-    on_card, log_det_on_card = module.ema.to_base(z.cuda(), module.standardise(c.cuda()))
-    assert on_card.is_cuda
-    torch.testing.assert_close(on_card.cpu(), u, rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(log_det_on_card.cpu(), log_det, rtol=1e-4, atol=1e-4)
+@pytest.mark.parametrize("engine", ["inline", "ray"])
+def test_an_embedding_made_on_the_card_is_that_of_the_cpu(root, tmp_path, engine):
+    experiment = str(flow_experiment(tmp_path))
+    assert main([experiment, *GPU, *ONE, *INLINE]) == 0
+    (path,) = (point.path for point in products_of(root))
+    place = path.parents[1] / "embeddings" / path.stem / "test.parquet"
+    assert embed([experiment, *ONE, "trainer=cpu", "embed.engine=inline"]) == 0
+    cpu = pq.read_table(place)
+    on_card = (*GPU, *ONE, f"embed.engine={engine}", "embed.resources.gpu=0.5", "--fresh")
+    assert embed([experiment, *on_card]) == 0
+    assert read_info(info_path(place)).device == torch.cuda.get_device_name()
+    card = pq.read_table(place)
+    assert card["id"].equals(cpu["id"])
+    for name in ("z", "u", "u_mean", "log_prob"):
+        a, b = (np.stack(table[name].to_numpy()).astype(float) for table in (card, cpu))
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3)

@@ -125,6 +125,14 @@ def test_one_split_alone_is_divided_by_object(suite, tmp_path):
     assert set(probes["n"] + probes["n_fit"]) == {900}
 
 
+def test_nothing_is_removed_where_a_probe_failed(suite, tmp_path):
+    units = plan_units(suite, [planted(tmp_path)])
+    outcomes = {u.id: run_unit(u) for u in units if (u.name, u.space) != ("knn", "u")}
+    found = evaluate(suite, units, outcomes, ())
+    assert verdicts(found) == {"colour": "undecided", "size": "present", "kind": "undecided"}
+    assert found.verdicts["reason"].str.contains("failed.*knn").sum() == 2
+
+
 def test_an_embedding_that_cannot_be_used_has_a_row(suite, tmp_path):
     lost = Fault("p", "c", "s", 3, tmp_path / "x.parquet", "it is not Parquet", True)
     found = tables(suite, planted(tmp_path), faults=(lost,))

@@ -142,12 +142,17 @@ def evaluate(
 
 @dataclass
 class _Cell:
-    """One variable in one space of one embedding, read by all probes together."""
+    """One variable in one space of one embedding, read by all probes together.
+
+    Attributes:
+        lacking: names of probes that failed.
+    """
 
     unit: Unit
     variable: Variable
     margin: float
     found: Strongest
+    lacking: str
     q_value: float = np.nan
     q_equivalence: float = np.nan
 
@@ -184,11 +189,15 @@ def _cells(suite: Suite, units: Sequence[Unit], outcomes: Mapping[str, Outcome])
     """Every variable in every space that probes were run on; controls have cells of their own."""
     probed: dict[tuple[str, str, str], list[Unit]] = {}
     for unit in units:
-        if unit.kind == "probes" and unit.id in outcomes:
+        if unit.kind == "probes":
             key = (unit.embedding.family, "" if unit.control else unit.embedding.name, unit.space)
             probed.setdefault(key, []).append(unit)
     cells = []
-    for group in probed.values():
+    for wanted in probed.values():
+        group = [unit for unit in wanted if unit.id in outcomes]
+        lacking = ", ".join(unit.name for unit in wanted if unit.id not in outcomes)
+        if not group:
+            continue
         for variable in group[0].embedding.catalogue:
             margin = _margin(suite.margin, variable)
             scores = {
@@ -199,7 +208,7 @@ def _cells(suite: Suite, units: Sequence[Unit], outcomes: Mapping[str, Outcome])
             }
             if scores:
                 found = strongest(scores, margin, suite.level)
-                cells.append(_Cell(group[0], variable, margin, found))
+                cells.append(_Cell(group[0], variable, margin, found, lacking))
     return cells
 
 
@@ -218,6 +227,8 @@ def _row(cell: _Cell, ceilings: Mapping[tuple[str, str], _Cell], suite: Suite, f
         margin=cell.margin,
         alpha=suite.alpha,
     )
+    if verdict == "removed" and cell.lacking:
+        verdict, reason = "undecided", f"a probe failed, which might have read it: {cell.lacking}"
     if fault and not unit.control:
         verdict, reason = "not tested", fault
     return {
