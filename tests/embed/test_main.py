@@ -53,7 +53,7 @@ def test_embeddings_are_products_of_their_checkpoints(flow, tree, capsys):
         assert info.parents["flow"].sha256 == source.info.sha256
         assert info.parents["vae"] == source.info.parents["vae"]
         assert info.parents["data"] == source.info.parents["data"]
-        assert info.config["embed"] == {"seed": 0, "times": []}
+        assert info.config["embed"] == {"seed": 0, "times": [], "log_prob": True}
         assert (info.config["split"], info.config["rows"]) == ("test", 359)
     assert not list(tree.points.glob("embed-*")), "work is left behind"
 
@@ -78,6 +78,17 @@ def test_columns_and_metadata(flow, tree):
         np.testing.assert_allclose(
             stacked(product.path, "u_t1"), stacked(product.path, "u"), atol=1e-5
         )
+
+
+def test_densities_can_be_left_out(flow, tree):
+    assert main([str(flow), *INLINE, "+seed=1", "x_ds.drop_variables=[b]"]) == 0
+    (with_densities,) = tree.embedded()
+    u = stacked(with_densities.path, "u")
+    short = [*INLINE, "+seed=1", "x_ds.drop_variables=[b]", "embed.log_prob=false"]
+    assert main([str(flow), *short]) == 0
+    (without,) = tree.embedded()
+    assert pq.read_schema(without.path).names == FLOW_COLUMNS[:-2]
+    np.testing.assert_allclose(stacked(without.path, "u"), u, atol=1e-5)
 
 
 def test_values_are_those_of_a_direct_computation(flow, tree, data_root):

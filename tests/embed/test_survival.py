@@ -13,7 +13,7 @@ from tests.embed.conftest import contents
 from wwdc.embed.__main__ import main
 from wwdc.products.verify import verify
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 
 SMALL = ("embed.shard_rows=16", "embed.engine=inline", "tune.cpus=1")
 

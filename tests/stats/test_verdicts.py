@@ -70,7 +70,8 @@ def test_every_verdict_is_one_of_the_five():
 
 def test_a_floor_that_sees_something_is_a_fault():
     quiet = Floor("normal", "r", Evidence(0.0, -0.02, 0.02, 0.6, 0.01), MARGIN)
-    assert floor_fault([quiet]) == ""
+    trifle = Floor("normal", "g", Evidence(0.002, -0.001, 0.003, 0.006, 0.001), MARGIN)
+    assert floor_fault([quiet, trifle]) == ""
     seen = Floor("shuffled", "digit", Evidence(0.03, 0.01, 0.04, 0.001, 0.01), MARGIN)
     assert "digit is read from shuffled" in floor_fault([quiet, seen])
     large = Floor("normal", "g", Evidence(0.30, -0.02, 0.6, 0.4, 0.9), MARGIN)

@@ -108,6 +108,7 @@ class EmbedConfig(_Schema):
 
     seed: NonNegativeInt = 0
     times: list[Annotated[float, Field(ge=0, le=1)]] = []
+    log_prob: bool = True
     engine: Literal["auto", "inline", "ray"] = "auto"
     shard_rows: PositiveInt = 8192
     batch_size: PositiveInt = 1024

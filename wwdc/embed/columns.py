@@ -77,6 +77,7 @@ def arrow_schema(
     latent_dim: int,
     times: Sequence[float] = (),
     masked: bool = False,
+    log_prob: bool = True,
 ) -> pa.Schema:
     """The columns of an embedding, in order.
 
@@ -87,6 +88,7 @@ def arrow_schema(
         latent_dim: D, the length of each vector.
         times: flow times whose states are written as well.
         masked: whether the density without any variable is written as well.
+        log_prob: whether densities are written at all.
     """
     vector = pa.list_(pa.float32(), latent_dim)
     known = {variable.name: variable for variable in catalogue}
@@ -102,7 +104,7 @@ def arrow_schema(
     flow = about.kind == "flow"
     for name in ("z", "u", "z_mean", "u_mean") if flow else ("z", "z_mean"):
         fields.append(pa.field(name, vector, nullable=False))
-    densities = [*DENSITIES, *(UNCONDITIONAL if masked else ())] if flow else []
+    densities = [*DENSITIES, *(UNCONDITIONAL if masked else ())] if flow and log_prob else []
     fields += [pa.field(name, pa.float32(), nullable=False) for name in densities]
     for time in times if flow else ():
         fields.append(pa.field(time_column(time), vector, nullable=False))

@@ -124,7 +124,8 @@ def find_jobs(
     """
     products, untrained = _products(tree, plan, everything)
     drops = getattr(plan.axes, "drops", ())
-    settings = {"seed": staged.embed.seed, "times": list(staged.embed.times)}
+    chosen = staged.embed
+    settings = {"seed": chosen.seed, "times": chosen.times, "log_prob": chosen.log_prob}
     nodes = {point.point_id: point.config["data"]["x_ds"] for point in plan.points}
     current = staged.training.resolve()["data"]["x_ds"]
     jobs = []

@@ -77,6 +77,7 @@ def plan_passes(
                 targets=(),
                 seed=settings.seed,
                 times=tuple(settings.times),
+                log_prob=settings.log_prob,
                 batch_size=settings.batch_size,
                 device=device,
                 allow=allow,

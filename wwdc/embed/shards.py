@@ -99,6 +99,7 @@ class Pass:
         vae_id: its name in the latent cache.
         latents: folder of the latent caches.
         times: flow times to write the states of.
+        log_prob: whether to write densities.
         device: where networks are applied.
         allow: targets that ``meta.yaml`` allows beyond the usual ones.
     """
@@ -113,6 +114,7 @@ class Pass:
     targets: tuple[Target, ...]
     seed: int = 0
     times: tuple[float, ...] = ()
+    log_prob: bool = True
     batch_size: int = 1024
     device: str = "cpu"
     allow: tuple[str, ...] = ()
@@ -270,6 +272,7 @@ def _embedding(
         about,
         latent_dim=latents["z"].shape[1],
         times=work.times,
+        log_prob=work.log_prob,
         masked=masked,
     )
     every = {**table, **columns}
@@ -302,32 +305,35 @@ def _residuals(
             torch.from_numpy(values[rows]).to(models.device)
             for values in (latents["z"], latents["z_mean"], context)
         )
-        parts.append(_batch(module, z, z_mean, raw, given, models.work.times))
+        parts.append(_batch(module, models.work, z, z_mean, raw, given))
     return {name: torch.cat([p[name] for p in parts]).numpy() for name in parts[0]}
 
 
 def _batch(
     module: LightningFlow,
+    work: Pass,
     z: Tensor,
     z_mean: Tensor,
     context: Tensor,
     given: Tensor | None,
-    times: Sequence[float],
 ) -> dict[str, Tensor]:
     """u (B, D), densities (B,) and states (B, D) of latents (B, D) and raw context (B, W)."""
     flow: Any = module.ema
     condition = module.condition(context, given)
     found = {}
     for name, density, latent in (("u", DENSITIES[0], z), ("u_mean", DENSITIES[1], z_mean)):
+        if not work.log_prob:
+            found[name] = flow(latent, condition)
+            continue
         found[name], log_det = flow.to_base(latent, condition)
         found[density] = flow.log_density(found[name], log_det)
-    if given is not None:
+    if given is not None and work.log_prob:
         nothing = module.condition(context, torch.zeros_like(given))
         for name, latent in zip(UNCONDITIONAL, (z, z_mean), strict=True):
             found[name] = flow.log_prob(latent, nothing)
-    if times:
-        states = flow.path(z, condition, list(times))
-        found |= {time_column(t): state for t, state in zip(times, states, strict=True)}
+    if work.times:
+        states = flow.path(z, condition, list(work.times))
+        found |= {time_column(t): state for t, state in zip(work.times, states, strict=True)}
     return {name: tensor.float().cpu() for name, tensor in found.items()}
 
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 VERDICTS = ("removed", "present", "leaks", "undecided", "not tested")
 
-FLOOR_ALPHA = 0.01
-"""A control that must see nothing fails at this adjusted p-value."""
+FLOOR_ALPHA, FLOOR_SHARE = 0.01, 0.2
+"""A control that must see nothing fails when this share of the margin is read at this adjusted
+p-value: by chance alone, a trifle is significant in one suite of a hundred."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,8 @@ def floor_fault(floor: Iterable[Floor]) -> str:
         found = item.evidence
         if found.reason:
             continue
-        if found.q_value <= FLOOR_ALPHA or found.effect > item.margin:
+        significant = found.q_value <= FLOOR_ALPHA and found.effect > FLOOR_SHARE * item.margin
+        if significant or found.effect > item.margin:
             return (
                 f"controls failed: {item.variable} is read from {item.space}, where there is "
                 f"nothing (effect {found.effect:.3f}, adjusted p {found.q_value:.3g})"
