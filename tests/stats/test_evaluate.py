@@ -133,6 +133,15 @@ def test_nothing_is_removed_where_a_probe_failed(suite, tmp_path):
     assert found.verdicts["reason"].str.contains("failed.*knn").sum() == 2
 
 
+def test_folds_score_every_object_of_the_split(tmp_path):
+    folder = REPOSITORY / "experiments" / "digits_flow"
+    folded = read_suite(load_stage(folder, [*QUICK, "tests.folds=3"]).composed)
+    found = tables(folded, planted(tmp_path, objects=450))
+    assert verdicts(found) == {"colour": "removed", "size": "present", "kind": "removed"}
+    probes = found.tests[found.tests["space"] == "u"]
+    assert set(probes["n"]) == {450} and set(probes["n_fit"]) == {300}
+
+
 def test_an_embedding_that_cannot_be_used_has_a_row(suite, tmp_path):
     lost = Fault("p", "c", "s", 3, tmp_path / "x.parquet", "it is not Parquet", True)
     found = tables(suite, planted(tmp_path), faults=(lost,))

@@ -12,11 +12,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tests.conftest import flow_experiment
 from wwdc.embed.__main__ import main as embed
 from wwdc.products import Tree
 from wwdc.stats.__main__ import main as stats
 from wwdc.stats.evaluate import TESTS, VERDICTS
 from wwdc.stats.verdicts import VERDICTS as WORDS
+from wwdc.tune.__main__ import main as tune
 
 SMALL = (
     "~tests.probes.boosting",
@@ -158,6 +160,19 @@ def test_a_probe_that_is_no_estimator_fails_alone(embedded, tree, capsys):
     assert "probes.linear" in capsys.readouterr().out
     tests = pd.read_parquet(tree.path / "stat_tests" / "tests.parquet")
     assert set(tests[tests["status"] == "tested"]["test"]) == {"knn"}
+
+
+def test_one_masked_flow_has_verdicts_for_each_drop_set(vae_root, tmp_path, tree, ray_session):
+    folder = str(flow_experiment(tmp_path))
+    masked = ("+lightning_loader.condition_dropout=0.5", "+seed=1")
+    assert tune([folder, *masked]) == 0
+    assert embed([folder, *masked, "splits=[train,test]", "embed.engine=inline"]) == 0
+    assert stats([folder, *masked, *LINEAR]) == 0
+    own = verdicts(tree).query("space == 'u'").set_index(["sweep", "variable"])
+    assert set(own.index.get_level_values("sweep")) == {"only_b", "only_digit"}
+    assert own["point_id"].nunique() == 1
+    assert not own.loc[("only_b", "b"), "conditioned"]
+    assert own.loc[("only_digit", "b"), "conditioned"]
 
 
 @pytest.mark.slow
