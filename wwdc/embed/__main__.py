@@ -3,11 +3,9 @@
 __all__ = ["main"]
 
 import argparse
-import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE
@@ -15,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from wwdc.commands import print_json, stage_parser
 from wwdc.config import load_stage
 from wwdc.embed.jobs import Job, find_jobs
 from wwdc.errors import ProductError
@@ -41,36 +40,18 @@ exit codes: 0 all embeddings done, 1 some failed, 2 a mistake (nothing started),
 """
 _STYLES = {"done": "green", "running": "cyan", "failed": "red", "partial": "yellow"}
 
+FLAGS = {
+    "dry-run": "print what is due, start nothing",
+    "json": "print one JSON document",
+    "all": "every finished checkpoint of the tree",
+    "fresh": "make finished embeddings again",
+}
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command's entry point; returns its exit code."""
-    options = _parser().parse_intermixed_args(argv)
+    options = stage_parser("embed", __doc__, FLAGS, EPILOG).parse_intermixed_args(argv)
     return run_cli(lambda: _run(options))
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m wwdc.embed",
-        description=__doc__,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("experiment", type=_folder, help="path of the experiment folder")
-    parser.add_argument(
-        "overrides", nargs="*", help="embed.*=…, splits=[…]; others choose points, as in tune"
-    )
-    parser.add_argument("--dry-run", action="store_true", help="print what is due, start nothing")
-    parser.add_argument("--json", action="store_true", help="print one JSON document")
-    parser.add_argument("--all", action="store_true", help="every finished checkpoint of the tree")
-    parser.add_argument("--fresh", action="store_true", help="make finished embeddings again")
-    parser.add_argument("--trust", action="store_true", help="run Python of the experiment folder")
-    return parser
-
-
-def _folder(text: str) -> Path:
-    if not text.strip():
-        raise argparse.ArgumentTypeError("it is empty; give the path of an experiment folder")
-    return Path(text)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -105,7 +86,7 @@ def _run(options: argparse.Namespace) -> int:
 
         jobs, code = embed(staged, tree, jobs, Progress(screen), fresh=options.fresh)
     if options.json:
-        _print_json(tree, jobs)
+        print_json(_document(tree, jobs))
     _show_end(tree, jobs, options, code, screen, worked=bool(due))
     return code
 
@@ -124,7 +105,7 @@ def _points(overrides: Sequence[str]) -> list[str]:
 
 def _show(tree: Tree, jobs: Sequence[Job], options: argparse.Namespace, screen: Console) -> None:
     if options.json:
-        _print_json(tree, jobs)
+        print_json(_document(tree, jobs))
         return
     title = f"{tree.name}: {len(jobs)} embeddings"
     table = Table(title=title, title_justify="left", box=SIMPLE)
@@ -165,12 +146,8 @@ def _show_end(
     screen.print(text, markup=False, soft_wrap=True)
 
 
-def _print_json(tree: Tree, jobs: Sequence[Job]) -> None:
-    document: dict[str, Any] = {
-        "experiment": tree.name,
-        "embeddings": [job.as_json() for job in jobs],
-    }
-    sys.stdout.write(json.dumps(document, indent=1) + "\n")
+def _document(tree: Tree, jobs: Sequence[Job]) -> dict[str, Any]:
+    return {"experiment": tree.name, "embeddings": [job.as_json() for job in jobs]}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`python -m wwdc.prepare`: fetch and check an experiment's data, write its catalogue."""
+"""Fetch and check an experiment's data, and write its catalogue and card."""
 
 __all__ = ["main"]
 
@@ -11,35 +11,21 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from wwdc.commands import stage_parser
 from wwdc.terminal import EXIT_OK, notice, run_cli
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
-    arguments = _parser().parse_intermixed_args(argv)
+    arguments = stage_parser("prepare", __doc__, {}).parse_intermixed_args(argv)
     return run_cli(lambda: _run(arguments))
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m wwdc.prepare",
-        description="Fetch and check an experiment's data, and write its catalogue and card.",
-    )
-    parser.add_argument("experiment", metavar="EXPERIMENT", help="an experiment's folder")
-    parser.add_argument(
-        "overrides", metavar="OVERRIDE", nargs="*", help="such as data.x_ds.views=3"
-    )
-    parser.add_argument(
-        "--trust", action="store_true", help="let the folder's own Python be imported"
-    )
-    return parser
 
 
 def _run(arguments: argparse.Namespace) -> int:
     from wwdc.config import load
     from wwdc.prepare.catalogue import prepare, read_card
 
-    composed = load(Path(arguments.experiment), arguments.overrides, trust=arguments.trust)
+    composed = load(arguments.experiment, arguments.overrides, trust=arguments.trust)
     for line in composed.notices:
         notice(line)
     path = prepare(composed, notice)

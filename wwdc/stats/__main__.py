@@ -4,15 +4,14 @@ __all__ = ["main"]
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from wwdc.commands import print_json, stage_parser
 from wwdc.config import TuneConfig, load_stage
 from wwdc.errors import ProductError
 from wwdc.products import Tree
@@ -41,28 +40,18 @@ exit codes: 0 tested, 1 an embedding is broken or a test failed (the others are 
 130 interrupted (resumable)
 """
 
+FLAGS = {
+    "dry-run": "list the tests, start nothing",
+    "json": "print verdicts as one JSON document",
+    "all": "every checkpoint of the tree",
+    "fresh": "run tests again that were run",
+}
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command's entry point; returns its exit code."""
-    options = _parser().parse_intermixed_args(argv)
+    options = stage_parser("stats", __doc__, FLAGS, EPILOG).parse_intermixed_args(argv)
     return run_cli(lambda: _run(options))
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m wwdc.stats",
-        description=__doc__,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("experiment", type=Path, help="path of the experiment folder")
-    parser.add_argument("overrides", nargs="*", help="key=value, +key=value, ~key, group=choice")
-    parser.add_argument("--dry-run", action="store_true", help="list the tests, start nothing")
-    parser.add_argument("--json", action="store_true", help="print verdicts as one JSON document")
-    parser.add_argument("--all", action="store_true", help="every checkpoint of the tree")
-    parser.add_argument("--fresh", action="store_true", help="run tests again that were run")
-    parser.add_argument("--trust", action="store_true", help="run Python of the experiment folder")
-    return parser
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -128,7 +117,7 @@ class _Suite:
                 {"kind": u.kind, "test": u.name, "space": u.space, "embedding": u.embedding.name}
                 for u in self.units
             ]
-            _print_json({"experiment": self.tree.name, "tests": rows, "num_tests": len(rows)})
+            print_json({"experiment": self.tree.name, "tests": rows, "num_tests": len(rows)})
         else:
             self.screen.print(table)
             self._say_faults()
@@ -169,7 +158,7 @@ class _Suite:
             text = f"failed: {failure.reason}"
             self.screen.print(text, markup=False, soft_wrap=True)
         if self.options.json:
-            _print_json(_document(self.tree.name, tables))
+            print_json(_document(self.tree.name, tables))
         self.screen.print(f"Tables: {folder}", markup=False, soft_wrap=True)
         broken = any(fault.broken for fault in self.faults)
         return EXIT_FAILED if failures or broken else EXIT_OK
@@ -184,10 +173,6 @@ def _document(name: str, tables: "Tables") -> dict[str, Any]:
     rows = json.loads(tables.verdicts.to_json(orient="records"))
     summary = json.loads(tables.summary.to_json(orient="records"))
     return {"experiment": name, "verdicts": rows, "summary": summary, "fault": tables.fault}
-
-
-def _print_json(document: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(document, indent=1) + "\n")
 
 
 if __name__ == "__main__":

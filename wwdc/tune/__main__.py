@@ -3,15 +3,12 @@
 __all__ = ["main"]
 
 import argparse
-import json
-import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
 from wwdc.cluster.room import room_of
+from wwdc.commands import print_json, stage_parser
 from wwdc.config import Composed, load
 from wwdc.config.schema import TuneConfig
 from wwdc.products import Tree
@@ -35,34 +32,18 @@ exit codes: 0 all points done, 1 some failed, 2 a mistake (nothing started),
 3 stopped by a signal or the time budget (resumable), 130 interrupted (resumable)
 """
 
+FLAGS = {
+    "dry-run": "print the plan, start nothing",
+    "status": "print how far it is, from the tree",
+    "json": "print the plan as one JSON document",
+    "fresh": "train finished points again",
+}
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command's entry point; returns its exit code."""
-    options = _parser().parse_intermixed_args(argv)
+    options = stage_parser("tune", __doc__, FLAGS, EPILOG).parse_intermixed_args(argv)
     return run_cli(lambda: _run(options))
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m wwdc.tune",
-        description=__doc__,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("experiment", type=_folder, help="path of the experiment folder")
-    parser.add_argument("overrides", nargs="*", help="key=value, +key=value, ~key, group=choice")
-    parser.add_argument("--dry-run", action="store_true", help="print the plan, start nothing")
-    parser.add_argument("--status", action="store_true", help="print how far it is, from the tree")
-    parser.add_argument("--json", action="store_true", help="print the plan as one JSON document")
-    parser.add_argument("--fresh", action="store_true", help="train finished points again")
-    parser.add_argument("--trust", action="store_true", help="run Python of the experiment folder")
-    return parser
-
-
-def _folder(text: str) -> Path:
-    if not text.strip():
-        raise argparse.ArgumentTypeError("it is empty; give the path of an experiment folder")
-    return Path(text)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -83,7 +64,7 @@ def _run(options: argparse.Namespace) -> int:
         screen.print(f"{plan.experiment}: {left} of {len(plan.points) + plan.open} to train")
     plan, code = run_sweep(composed, tree, plan, fresh=options.fresh, console=screen)
     if options.json:
-        _print_json(plan.as_json())
+        print_json(plan.as_json())
     _show_end(plan, tree, composed.tune, options, code, screen, trained=left > 0)
     return code
 
@@ -97,7 +78,7 @@ def _bill(plan: Plan, composed: Composed, tree: Tree) -> Bill:
 
 def _show_dry(plan: Plan, cost: Bill, options: argparse.Namespace, screen: Console) -> None:
     if options.json:
-        _print_json(plan.as_json() | {"bill": cost.as_json()})
+        print_json(plan.as_json() | {"bill": cost.as_json()})
         return
     if plan.points:
         screen.print(plan_table(plan))
@@ -150,10 +131,6 @@ def _show_failures(plan: Plan, tree: Tree, screen: Console) -> None:
             text = f"failed: #{point.job_num} {point.label}: {reason}"
             screen.print(text, markup=False, soft_wrap=True)
             screen.print(f"        traceback: {point.detail}", markup=False, soft_wrap=True)
-
-
-def _print_json(document: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(document, indent=1) + "\n")
 
 
 if __name__ == "__main__":
