@@ -1,6 +1,7 @@
 """`wwdc STAGE …`."""
 
 import importlib.util
+import re
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -48,3 +49,16 @@ def test_a_stages_own_help():
     command = [sys.executable, "-c", code, "products", "--help"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "verify" in done.stdout
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_help_imports_nothing_heavy_and_has_at_most_ten_flags(stage):
+    code = (
+        f"import sys, wwdc.{stage}.__main__ as command\n"
+        "try: command.main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'torch', 'ray', 'lightning', 'sklearn'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("[]\n")
+    assert len(set(re.findall(r"--[a-z][a-z-]+", done.stdout))) <= 11  # with --help

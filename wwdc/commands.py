@@ -20,8 +20,12 @@ def stage_parser(
         epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("experiment", type=_folder, help="path of the experiment folder")
-    parser.add_argument("overrides", nargs="*", help="key=value, +key=value, ~key, group=choice")
+    parser.add_argument(
+        "experiment", metavar="EXPERIMENT", type=_folder, help="path of the experiment folder"
+    )
+    parser.add_argument(
+        "overrides", metavar="OVERRIDE", nargs="*", help="key=value, +key=value, ~key, group=choice"
+    )
     for name, text in flags.items():
         parser.add_argument(f"--{name}", action="store_true", help=text)
     parser.add_argument("--trust", action="store_true", help="run Python of the experiment folder")

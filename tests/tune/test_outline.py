@@ -3,11 +3,14 @@
 import json
 import shutil
 
+import pandas as pd
 import pytest
 
 from tests.conftest import REPOSITORY
+from wwdc.embed.__main__ import main as embed
 from wwdc.products import Tree
 from wwdc.products.verify import verify
+from wwdc.stats.__main__ import main as stats
 from wwdc.tune.__main__ import main
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
@@ -45,3 +48,15 @@ def test_the_outline_runs_to_products(mnist_root, ray_session, tmp_path, capsys)
     capsys.readouterr()
     assert main([str(experiment), SHORT, "data.x_ds.views=1"]) == 0
     assert "All 12 points are done; nothing to train" in capsys.readouterr().out
+
+    assert embed([str(experiment), SHORT, "data.x_ds.views=1"]) == 0
+    embedded = tree.embedded()
+    assert len(embedded) == 12
+    assert {product.path.name for product in embedded} == {"test.parquet"}
+    assert {product.info.vae_fp for product in embedded} == {str(named)}
+    assert {product.info.model_fp for product in embedded} == {str(p.path) for p in products}
+    assert not [problem for problem in verify(tree) if problem.broken]
+    quick = ["tests=quick", "~tests.probes.mlp", "tests.independence=null", "tests.base=null"]
+    assert stats([str(experiment), SHORT, "data.x_ds.views=1", *quick]) == 0
+    verdicts = pd.read_parquet(tree.path / "stat_tests" / "verdicts.parquet")
+    assert len(verdicts[verdicts["space"] == "u"]) == 12 * 6
