@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from wwdc.data.catalogue import Catalogue, Variable
-from wwdc.embed.columns import About, arrow_schema, vectors
+from wwdc.embed.columns import About, arrow_schema, time_column, vectors
 from wwdc.stats.embeddings import Embedding
 
 KNOWN = Catalogue(
@@ -29,8 +29,9 @@ def planted(
     seed: int = 1,
     name: str = "1_0",
     spoil: dict[str, np.ndarray] | None = None,
+    times: tuple[float, ...] = (),
 ) -> Embedding:
-    """u holds the *dropped* variables and those that leak; z holds all, each in two columns."""
+    """u holds the *dropped* variables and those that leak; z, and states at *times*, hold all."""
     files = {}
     for split, number in (("train", objects), ("test", objects)):
         rng = np.random.default_rng((seed, split == "train"))
@@ -66,11 +67,11 @@ def planted(
             kept=[v for v in KNOWN.names if v not in dropped],
             dropped=list(dropped),
         )
-        schema = arrow_schema(table, KNOWN, about, latent_dim=DIM)
+        schema = arrow_schema(table, KNOWN, about, latent_dim=DIM, times=times)
         arrays = {
             **{key: pa.array(column) for key, column in table.items()},
             **dict.fromkeys(("u", "u_mean"), vectors(u)),
-            **dict.fromkeys(("z", "z_mean"), vectors(z)),
+            **dict.fromkeys(("z", "z_mean", *map(time_column, times)), vectors(z)),
             **dict.fromkeys(("log_prob", "log_prob_mean"), pa.array(np.zeros(number, np.float32))),
         }
         path = folder / name / f"{split}.parquet"

@@ -133,6 +133,13 @@ def test_nothing_is_removed_where_a_probe_failed(suite, tmp_path):
     assert found.verdicts["reason"].str.contains("failed.*knn").sum() == 2
 
 
+def test_scores_along_the_flow_have_spaces_of_their_own(suite, tmp_path):
+    found = tables(suite, planted(tmp_path, times=(0.25, 0.5)))
+    assert verdicts(found) == {"colour": "removed", "size": "present", "kind": "removed"}
+    for space in ("u_t0.25", "u_t0.5"):  # where nothing has been removed yet
+        assert verdicts(found, space) == {"colour": "leaks", "size": "present", "kind": "leaks"}
+
+
 def test_folds_score_every_object_of_the_split(tmp_path):
     folder = REPOSITORY / "experiments" / "digits_flow"
     folded = read_suite(load_stage(folder, [*QUICK, "tests.folds=3"]).composed)

@@ -16,6 +16,7 @@ import ray
 from ray.job_config import JobConfig
 
 from wwdc.cluster.room import Engine, Room
+from wwdc.config.devices import gpu_count
 from wwdc.config.schema import TuneConfig
 from wwdc.errors import ClusterError
 
@@ -68,7 +69,7 @@ def cluster(settings: TuneConfig, engine: Engine, cpus: int, name: str) -> Itera
     local: LocalRay | None = None
     before = {name: os.environ.get(name) for name in (*LOCAL_ENVIRONMENT, *TUNE_ENVIRONMENT)}
     if settings.address == "local":
-        here = {"CPU": float(cpus), "GPU": float(_local_gpus())}
+        here = {"CPU": float(cpus), "GPU": float(gpu_count())}
         _refuse_unfit(settings, Room("this machine", (here,)))
         wanted = settings.dashboard or engine == "torch"
         local = start_local(cpus, dashboard=wanted, name=name)
@@ -128,12 +129,6 @@ def _refuse_unfit(settings: TuneConfig, room: Room) -> None:
 def _connected(where: str) -> Room:
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     return Room(where, tuple(nodes))
-
-
-def _local_gpus() -> int:
-    import torch
-
-    return torch.cuda.device_count()
 
 
 def _ray_folder() -> Path:
