@@ -1,6 +1,7 @@
 """What can go wrong, told so that a user can act on it."""
 
 __all__ = [
+    "FAULTS",
     "ClusterError",
     "ConfigError",
     "DataError",
@@ -41,6 +42,18 @@ class TrainingError(WWDCError):
 
 class ClusterError(WWDCError):
     """Ray, Slurm or the machine cannot do what was asked."""
+
+
+FAULTS = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    WWDCError,
+)
+"""What code that anybody may have written, an estimator or a network, is expected to raise."""
 
 
 def last_line(error: BaseException) -> str:

@@ -16,6 +16,7 @@ import pytest
 from tests.conftest import flow_experiment
 from wwdc.embed.__main__ import main as embed
 from wwdc.products import Tree
+from wwdc.products.verify import verify
 from wwdc.stats.__main__ import main as stats
 from wwdc.stats.evaluate import TESTS, VERDICTS
 from wwdc.stats.units import Unit
@@ -106,6 +107,21 @@ def test_latents_are_tested_once_and_nothing_twice(embedded, tree, capsys, monke
     assert stats([str(embedded), *LINEAR]) == 0
     assert "to run" not in capsys.readouterr().out
     pd.testing.assert_frame_equal(first, verdicts(tree))
+
+
+def test_verify_looks_at_the_tables(embedded, tree):
+    assert stats([str(embedded), *LINEAR]) == 0
+    assert not verify(tree)
+    table = tree.stat_tests / "verdicts.csv"
+    table.write_text(table.read_text().replace("undecided", "removed", 1))
+    assert [(p.path, p.broken) for p in verify(tree)] == [(table, True)]
+    assert stats([str(embedded), *LINEAR]) == 0
+    shutil.rmtree(tree.embedded()[0].path.parent)
+    (note,) = verify(tree)
+    assert not note.broken and "not there any more" in note.message
+    (tree.stat_tests / "info.yaml").write_text("sha256: 3\n")
+    (fault,) = verify(tree)
+    assert fault.broken and "wwdc.stats again" in fault.message
 
 
 def test_a_selection_of_points(embedded, tree):

@@ -13,7 +13,7 @@ from wwdc.cluster.room import Room, own_cpus, room_of
 from wwdc.config import EmbedConfig, Resources, Staged, TuneConfig
 from wwdc.embed.embedder import Done, Embedder, Piece, make_embedder
 from wwdc.embed.shards import Pass
-from wwdc.errors import ClusterError, WWDCError
+from wwdc.errors import FAULTS, ClusterError, last_line
 
 PAYS_S = 60.0
 """Actors take about ten seconds to start."""
@@ -82,8 +82,8 @@ class Engine:
                 continue
             try:
                 done = embedder(piece)
-            except (WWDCError, RuntimeError) as error:  # torch's own are RuntimeErrors
-                to.failed(piece, str(error))
+            except FAULTS as error:
+                to.failed(piece, last_line(error))
                 continue
             to.done(piece, done)
             seconds += done.seconds
@@ -118,7 +118,7 @@ class Engine:
                 workers=min(slots(self.tune), len(left)),
                 resources=self.tune.resources,
                 on_result=told,
-                on_failure=lambda piece, error: to.failed(piece, _last_line(error)),
+                on_failure=lambda piece, error: to.failed(piece, last_line(error)),
                 max_failures=self.settings.max_failures,
                 should_stop=self.should_stop,
             )
@@ -157,10 +157,6 @@ def _refuse_unfit(room: Room | None, settings: TuneConfig) -> None:
     if misfit:
         reason = misfit.reason.replace("a trial", "a worker")
         raise ClusterError(f"{reason}. Lower embed.resources, or set embed.engine=inline.")
-
-
-def _last_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[-1]
 
 
 @contextmanager

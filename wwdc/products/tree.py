@@ -16,6 +16,9 @@ from wwdc.products.info import Info, read_info
 ARTEFACTS = (".ckpt", ".parquet")
 """Suffixes of the files that an info file can belong to."""
 
+TABLES_INFO = "info.yaml"
+"""What vouches for the tables of ``stat_tests``."""
+
 _INFO = "_info.yaml"
 _POINT = re.compile(rb"""^point_id:\s*["']?([^"'\s]+)""", re.MULTILINE)
 _FINISHED = ("done", "stopped")
@@ -98,6 +101,11 @@ class Tree:
     def embeddings(self) -> Path:
         """Embeddings, one folder a checkpoint."""
         return self.path / "embeddings"
+
+    @property
+    def stat_tests(self) -> Path:
+        """Tables of what is left in the embeddings."""
+        return self.path / "stat_tests"
 
     @property
     def metrics(self) -> Path:

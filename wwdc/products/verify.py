@@ -4,15 +4,19 @@ __all__ = ["Problem", "verify"]
 
 import pickle
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from wwdc.errors import ProductError
+from wwdc.products.atomic import sha256
 from wwdc.products.gc import orphans, temporaries
 from wwdc.products.info import Info, read_info
 from wwdc.products.library import Library
-from wwdc.products.tree import Tree, artefact_of
+from wwdc.products.text import load_yaml
+from wwdc.products.tree import TABLES_INFO, Tree, artefact_of
+
+_AGAIN = "run python -m wwdc.stats again"
 
 _UNLOADABLE = (
     AttributeError,
@@ -55,7 +59,8 @@ def verify(tree: Tree) -> list[Problem]:
             problems.append(Problem(path, str(error).removeprefix(f"{path}: ")))
     for path, info in infos.items():
         problems += _check(path, info, library)
-    return [*problems, *_doubles(tree, infos), *_leftovers(tree)]
+    known = {info.sha256 for info in infos.values()}
+    return [*problems, *_doubles(tree, infos), *_tables(tree, known), *_leftovers(tree)]
 
 
 def _check(path: Path, info: Info, library: Library) -> Iterator[Problem]:
@@ -117,6 +122,29 @@ def _doubles(tree: Tree, infos: dict[Path, Info]) -> Iterator[Problem]:
         if count > 1:
             message = f"point {point_id} has {count} products, the newest counts"
             yield Problem(tree.ckpts, message, broken=False)
+
+
+def _tables(tree: Tree, known: Container[str | None]) -> Iterator[Problem]:
+    """Are the tables of ``stat_tests`` what was written, of embeddings that are still there?"""
+    note = tree.stat_tests / TABLES_INFO
+    try:
+        about = load_yaml(note)
+        tables, embeddings = dict(about["sha256"]), dict(about["embeddings"])
+    except FileNotFoundError:  # none, or a run is writing them
+        return
+    except (ProductError, KeyError, TypeError, ValueError) as error:
+        yield Problem(note, f"does not say what it vouches for ({error}); {_AGAIN}")
+        return
+    for name, digest in tables.items():
+        path = tree.stat_tests / name
+        if not path.is_file() or sha256(path) != digest:
+            yield Problem(path, f"is not the table that was written; {_AGAIN}")
+    gone = [
+        name for name, files in embeddings.items() if any(s not in known for s in files.values())
+    ]
+    if gone:
+        message = f"was made from embeddings that are not there any more: {', '.join(gone)}"
+        yield Problem(note, message, broken=False)
 
 
 def _leftovers(tree: Tree) -> Iterator[Problem]:

@@ -14,6 +14,7 @@ import pandas as pd
 from wwdc import __version__
 from wwdc.products import Tree, atomic_write, now
 from wwdc.products.text import dump_yaml
+from wwdc.products.tree import TABLES_INFO
 from wwdc.stats.evaluate import Tables
 from wwdc.stats.settings import Suite
 from wwdc.stats.units import Unit
@@ -24,8 +25,9 @@ SCHEMA = 1
 def write_tables(tree: Tree, tables: Tables, suite: Suite, units: Sequence[Unit]) -> Path:
     """Write ``stat_tests/{tests,verdicts,summary,curves}`` as ``.parquet`` and ``.csv``.
 
-    Each file is whole or as it was before. ``stat_tests/info.yaml`` comes last and holds the
-    suite, the SHA-256 of every embedding that was read and of every table that was written.
+    Each file is whole or as it was before. ``stat_tests/info.yaml`` goes first, comes back last,
+    and holds the suite, the SHA-256 of every embedding that was read and of every table: where
+    there is one, the tables belong together.
 
     Returns:
         The folder.
@@ -33,14 +35,15 @@ def write_tables(tree: Tree, tables: Tables, suite: Suite, units: Sequence[Unit]
     Raises:
         ProductError: it cannot be written.
     """
-    folder = tree.path / "stat_tests"
+    folder = tree.stat_tests
+    (folder / TABLES_INFO).unlink(missing_ok=True)
     written: dict[str, str] = {}
     for name in ("tests", "verdicts", "summary", "curves"):
         frame: pd.DataFrame = getattr(tables, name)
         for suffix, data in (("parquet", _parquet(frame)), ("csv", _csv(frame))):
             atomic_write(folder / f"{name}.{suffix}", data)
             written[f"{name}.{suffix}"] = hashlib.sha256(data).hexdigest()
-    atomic_write(folder / "info.yaml", dump_yaml(_about(suite, units, written, tables.fault)))
+    atomic_write(folder / TABLES_INFO, dump_yaml(_about(suite, units, written, tables.fault)))
     return folder
 
 

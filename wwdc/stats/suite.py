@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from wwdc.config.schema import Resources, TuneConfig
-from wwdc.errors import WWDCError, last_line
+from wwdc.errors import FAULTS, last_line
 from wwdc.stats.store import Outcome, Store
 from wwdc.stats.units import Unit
 from wwdc.stats.work import make_worker
@@ -19,17 +19,6 @@ from wwdc.tune.stopping import StopRequest
 
 LINE_EVERY_S = 30.0
 MAX_FAILURES = 2
-
-_FAULTS = (
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    WWDCError,
-)
-"""What an estimator, which can be anybody's, is expected to raise."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +99,7 @@ def _run(
                 return
             try:
                 keep(unit, work(unit))
-            except _FAULTS as error:
+            except FAULTS as error:
                 fail(unit, error)
         return
     from wwdc.cluster import cluster
