@@ -133,6 +133,16 @@ def test_nothing_is_removed_where_a_probe_failed(suite, tmp_path):
     assert found.verdicts["reason"].str.contains("failed.*knn").sum() == 2
 
 
+def test_of_a_vae_the_latents_themselves_are_tested(suite, tmp_path):
+    embedding = planted(tmp_path)
+    columns = tuple(c for c in embedding.columns if not c.startswith("u"))
+    found = tables(suite, replace(embedding, columns=columns, dropped=()))
+    assert verdicts(found, "z") == {"colour": "present", "size": "present", "kind": "present"}
+    assert set(found.verdicts["space"]) == {"z", "normal", "shuffled"}
+    assert set(found.summary["space"]) == {"z"}
+    assert found.verdicts["conditioned"].isna().all()
+
+
 def test_scores_along_the_flow_have_spaces_of_their_own(suite, tmp_path):
     found = tables(suite, planted(tmp_path, times=(0.25, 0.5)))
     assert verdicts(found) == {"colour": "removed", "size": "present", "kind": "removed"}

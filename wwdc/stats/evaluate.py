@@ -15,7 +15,7 @@ from wwdc.stats.resampling import adjust
 from wwdc.stats.scores import CLASSES, Strongest, strongest
 from wwdc.stats.settings import Margin, Suite
 from wwdc.stats.store import Outcome
-from wwdc.stats.units import CONTROLS, Unit
+from wwdc.stats.units import Unit
 from wwdc.stats.verdicts import Evidence, Floor, decide, floor_fault
 from wwdc.stats.work import score_of
 from wwdc.tune.results import interval
@@ -177,8 +177,8 @@ def _verdicts(
     controls = [cell for cell in cells if cell.unit.control]
     ceilings = {
         (cell.unit.embedding.family, cell.variable.name): cell
-        for cell in controls
-        if cell.unit.control == "latents"
+        for cell in cells
+        if cell.unit.space == "z"
     }
     floor = [c for c in controls if c.unit.control != "latents"]
     fault = floor_fault(Floor(c.unit.space, c.variable.name, c.evidence, c.margin) for c in floor)
@@ -284,7 +284,7 @@ def _told(unit: Unit, variable: str) -> bool | None:
 def _summary(verdicts: pd.DataFrame) -> pd.DataFrame:
     """One row a configuration, drop set, variable and space: what its seeds agree on."""
     rows = []
-    own = verdicts[~verdicts["space"].isin(list(CONTROLS)) & (verdicts["variable"] != "")]
+    own = verdicts[verdicts["point_id"].notna() & (verdicts["variable"] != "")]
     keys = ["config_id", "sweep", "variable", "space"]
     for _, group in own.groupby(keys, sort=False, dropna=False):
         counts = group["verdict"].value_counts()

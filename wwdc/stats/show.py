@@ -13,7 +13,6 @@ from rich.text import Text
 
 from wwdc.stats.evaluate import Tables
 from wwdc.stats.settings import Suite
-from wwdc.stats.units import CONTROLS
 
 STYLES = {
     "removed": "green",
@@ -61,10 +60,11 @@ def _grid(summary: pd.DataFrame, verdicts: pd.DataFrame, space: str) -> Table:
         cells = {row["variable"]: _cell(row) for row in records}
         table.add_row(_name(records[0]), *(cells.get(v, Text()) for v in variables))
     table.add_section()
-    controls = verdicts[verdicts["space"].isin(list(CONTROLS))]
+    controls = verdicts[verdicts["point_id"].isna()]
     for control, group in controls.groupby("space", sort=False):
-        cells = {row["variable"]: _control(row) for row in group.to_dict("records")}
-        table.add_row(Text(str(control), style="dim"), *(cells.get(v, Text()) for v in variables))
+        effects = group.groupby("variable")["effect"].mean()
+        texts = [_short(effects[v]) if pd.notna(effects.get(v)) else "" for v in variables]
+        table.add_row(*(Text(text, style="dim") for text in (str(control), *texts)))
     return table
 
 
@@ -80,10 +80,6 @@ def _cell(row: dict[Any, Any]) -> Text:
         span = f"{_short(row['ci_low'])}–{_short(row['ci_high'])}"
         text.append(f"\n{mark}{_short(row['effect'])}\n{span}", style="dim")
     return text
-
-
-def _control(row: dict[Any, Any]) -> Text:
-    return Text("" if pd.isna(row["effect"]) else _short(row["effect"]), style="dim")
 
 
 def _short(value: float) -> str:

@@ -103,10 +103,11 @@ def _units(
             for name, test in group.items():
                 spec = test.model_dump(by_alias=True)
                 wanted: list[tuple[str, Control | None]] = [
-                    (space, None) for space in spaces(test.spaces, embedding) if space != "z"
+                    (space, None) for space in _own_spaces(test.spaces, embedding)
                 ]
                 if first:
-                    wanted += [(s, c) for s, c in CONTROLS.items() if _has_control(kind, c)]
+                    controls = _controls(kind, embedding)
+                    wanted += [(s, c) for s, c in CONTROLS.items() if c in controls]
                 for space, control in wanted:
                     yield Unit(
                         kind=kind,
@@ -122,6 +123,16 @@ def _units(
                     )
 
 
-def _has_control(kind: str, control: Control) -> bool:
+def _own_spaces(patterns: Sequence[str], embedding: Embedding) -> list[str]:
+    """The spaces to test; of a VAE, which has no residual, z stands for u."""
+    if "u" not in embedding.columns:
+        return ["z"] if "u" in patterns else []
+    return [space for space in spaces(patterns, embedding) if space != "z"]
+
+
+def _controls(kind: str, embedding: Embedding) -> set[Control]:
     """Shuffled labels are no control for a test that reads none, nor for a curve."""
-    return control != "shuffled" or kind not in ("base", "curves")
+    found: set[Control] = {"normal"}
+    if kind not in ("base", "curves"):
+        found.add("shuffled")
+    return found | {"latents"} if "u" in embedding.columns else found
