@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -60,11 +61,7 @@ def rows_of(unit: Unit, split: str, limit: int, objects: NDArray[np.int64] | Non
         ProductError: the file cannot be read or lacks a column.
     """
     embedding, settings = unit.embedding, unit.rows
-    if split not in embedding.files:
-        raise Untestable(
-            f"the {split} split is not embedded: python -m wwdc.embed splits=[{split}]"
-        )
-    path = embedding.files[split]
+    path = _file(unit, split)
     groups = read_rows(path, ["object"])["object"]
     if objects is not None:
         among = np.flatnonzero(np.isin(groups, objects))
@@ -110,14 +107,15 @@ def _sides(unit: Unit) -> tuple[Rows, Rows]:
     return fit, rows_of(unit, score_split, settings["score_rows"], np.unique(groups[scored]))
 
 
-def _objects(unit: Unit, split: str) -> NDArray[np.int64]:
+def _file(unit: Unit, split: str) -> Path:
     if split not in unit.embedding.files:
-        raise Untestable(
-            f"the {split} split is not embedded: python -m wwdc.embed splits=[{split}]"
-        )
-    objects: NDArray[np.int64] = np.unique(
-        read_rows(unit.embedding.files[split], ["object"])["object"]
-    )
+        command = f"python -m wwdc.embed EXPERIMENT splits=[{split}]"
+        raise Untestable(f"the {split} split is not embedded: {command}")
+    return unit.embedding.files[split]
+
+
+def _objects(unit: Unit, split: str) -> NDArray[np.int64]:
+    objects: NDArray[np.int64] = np.unique(read_rows(_file(unit, split), ["object"])["object"])
     if len(objects) < 2:
         raise Untestable(f"the {split} split holds {len(objects)} objects")
     return objects
