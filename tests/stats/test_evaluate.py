@@ -72,10 +72,7 @@ def test_controls_are_in_the_table_once_a_family(suite, tmp_path):
     controls = found.verdicts[found.verdicts["space"] == "z"]
     assert len(controls) == 3 and controls["point_id"].isna().all()
     assert set(verdicts(found, "z").values()) == {"present"}
-    assert (
-        set(verdicts(found, "normal").values()) == {"undecided"}
-        or "present" not in verdicts(found, "normal").values()
-    )
+    assert "present" not in verdicts(found, "normal").values()
 
 
 def test_a_floor_that_fails_takes_all_verdicts(suite, tmp_path, monkeypatch):
@@ -118,9 +115,7 @@ def test_one_split_alone_is_divided_by_object(suite, tmp_path):
     embedding = planted(tmp_path)
     alone = replace(embedding, files={"test": embedding.files["test"]})
     found = tables(suite, alone)
-    assert verdicts(found) == {"colour": "removed", "size": "present", "kind": "removed"} or (
-        verdicts(found)["size"] == "present"
-    )
+    assert verdicts(found)["size"] == "present"
     probes = found.tests[(found.tests["space"] == "u") & (found.tests["test"] == "linear")]
     assert set(probes["n"] + probes["n_fit"]) == {900}
 

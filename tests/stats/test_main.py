@@ -198,6 +198,19 @@ def test_one_masked_flow_has_verdicts_for_each_drop_set(vae_root, tmp_path, tree
     assert own.loc[("only_digit", "b"), "conditioned"]
 
 
+def test_a_test_that_fails_now_does_not_show_what_it_found_before(embedded, tree, monkeypatch):
+    one = [*LINEAR, "+seed=1", "x_ds.drop_variables=[b]"]
+    assert stats([str(embedded), *one]) == 0
+    assert set(verdicts(tree)["space"]) == {"u", "u_mean", "z", "normal", "shuffled"}
+
+    def broken(unit: Unit) -> None:
+        raise ValueError(f"no figures for {unit.space}")
+
+    monkeypatch.setattr("wwdc.stats.suite.make_worker", lambda: broken)
+    assert stats([str(embedded), *one, "--fresh"]) == 1
+    assert verdicts(tree).empty
+
+
 @pytest.mark.slow
 def test_a_killed_run_goes_on(embedded, tree, data_root):
     command = [sys.executable, "-m", "wwdc.stats", str(embedded), *LINEAR]

@@ -150,7 +150,9 @@ class _Suite:
             command = f"python -m wwdc.stats {self.options.experiment}"
             self.screen.print(f"Stopped. The same command goes on: {command}", markup=False)
             return stopped.code
-        outcomes = self.known | self.store.loaded(unit.id for unit in left)
+        failed = {failure.unit.id for failure in failures}  # an earlier run may have kept them
+        fresh = self.store.loaded(unit.id for unit in left if unit.id not in failed)
+        outcomes = self.known | fresh
         tables = evaluate(self.suite, self.units, outcomes, self.faults)
         folder = write_tables(self.tree, tables, self.suite, self.units)
         show_tables(tables, self.suite, self.screen)

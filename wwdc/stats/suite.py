@@ -109,7 +109,7 @@ def _run(
     plain = settings.model_copy(update={"resources": one, "num_workers": 1})
     with cluster(plain, "inline", cpus, name):
         map_on_actors(
-            make_worker_of,
+            make_worker,
             units,
             workers=min(slots(plain), len(units)),
             resources=one,
@@ -118,11 +118,6 @@ def _run(
             max_failures=MAX_FAILURES,
             should_stop=stopping,
         )
-
-
-def make_worker_of() -> Callable[[Unit], Outcome]:
-    """The worker, imported in the actor."""
-    return make_worker()
 
 
 class _Told:

@@ -1,6 +1,6 @@
 """The pieces of work of a suite: which test runs on which space of which embedding."""
 
-__all__ = ["CONTROLS", "NORMAL", "SHUFFLED", "Unit", "plan_units"]
+__all__ = ["CONTROLS", "Unit", "plan_units"]
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,8 +13,7 @@ from wwdc.tune.identity import digest
 
 Control = Literal["latents", "normal", "shuffled"]
 
-NORMAL, SHUFFLED = "normal", "shuffled"
-CONTROLS: Mapping[str, Control] = {"z": "latents", NORMAL: "normal", SHUFFLED: "shuffled"}
+CONTROLS: Mapping[str, Control] = {"z": "latents", "normal": "normal", "shuffled": "shuffled"}
 """Spaces that say what a test can see (raw latents z) and what it must not see: random numbers in
 place of residuals, and latents whose labels are shuffled."""
 

@@ -53,8 +53,12 @@ def run_unit(unit: Unit) -> Outcome:
     return Outcome(rows, outcome.samples)
 
 
-def rows_of(unit: Unit, split: str, limit: int, objects: NDArray[np.int64] | None = None) -> Rows:
+def rows_of(
+    unit: Unit, split: str, limit: int | None, objects: NDArray[np.int64] | None = None
+) -> Rows:
     """At most *limit* rows of a split in the unit's space, of some *objects* or all.
+
+    Without a limit, one row of every object: rows that are exchangeable.
 
     Raises:
         Untestable: the split is not embedded.
@@ -63,6 +67,8 @@ def rows_of(unit: Unit, split: str, limit: int, objects: NDArray[np.int64] | Non
     embedding, settings = unit.embedding, unit.rows
     path = _file(unit, split)
     groups = read_rows(path, ["object"])["object"]
+    if limit is None:
+        limit = len(np.unique(groups))
     if objects is not None:
         among = np.flatnonzero(np.isin(groups, objects))
         chosen = among[choose_rows(groups[among], limit, settings["seed"])]
@@ -177,9 +183,7 @@ def _curve(unit: Unit) -> Outcome:
 
 
 def _one_each(unit: Unit) -> Rows:
-    """One row of every object: rows that are exchangeable."""
-    split = unit.rows["score_split"]
-    return rows_of(unit, split, len(_objects(unit, split)))
+    return rows_of(unit, unit.rows["score_split"], limit=None)
 
 
 def _variables(unit: Unit) -> Any:
