@@ -5,6 +5,7 @@ __all__ = [
     "ClusterError",
     "ConfigError",
     "DataError",
+    "Paused",
     "ProductError",
     "TrainingError",
     "WWDCError",
@@ -42,6 +43,10 @@ class TrainingError(WWDCError):
 
 class ClusterError(WWDCError):
     """Ray, Slurm or the machine cannot do what was asked."""
+
+
+class Paused(Exception):
+    """Training was put aside after an epoch; what it had by then is kept to go on from."""
 
 
 FAULTS = (

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from wwdc.cluster.job import batch_job
 from wwdc.commands import print_json, stage_parser
 from wwdc.config import load_stage
 from wwdc.embed.jobs import Job, find_jobs
@@ -55,8 +56,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    job = batch_job()
+    options.fresh = job.fresh(options.fresh)
     try:
-        staged = load_stage(options.experiment, options.overrides, trust=options.trust)
+        staged = load_stage(job.frozen(options.experiment), options.overrides, trust=options.trust)
+        job.freeze(options.experiment)
         meta = staged.training.meta
         tree = Tree(staged.training.data_root, meta.data_name, meta.experiment_name)
         plan = make_plan(staged.training, tree)

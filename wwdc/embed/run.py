@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from wwdc.cluster.job import batch_job
 from wwdc.config import Staged
 from wwdc.embed.embedder import Done, Piece
 from wwdc.embed.engine import Engine, device_of
@@ -47,7 +48,9 @@ def embed(
     after = [with_status(job, tree) for job in run.jobs]
     if not code and any(job.status == "failed" for job in after):
         code = EXIT_FAILED
-    return after, code or (EXIT_OK if all(job.status == "done" for job in after) else EXIT_STOPPED)
+    if not code and not all(job.status == "done" for job in after):
+        code = EXIT_STOPPED
+    return after, batch_job().stopped(run.progressed) if code == EXIT_STOPPED else code
 
 
 class _Run:
@@ -58,8 +61,8 @@ class _Run:
         self.progress = progress
         self.fresh = fresh
         self.stop = StopRequest()
-        budget = staged.composed.tune.time_budget_s
-        self.end = time.monotonic() + budget if budget else None
+        self.end = batch_job().deadline(staged.composed.tune.time_budget_s)
+        self.progressed = False
 
     def until_done(self) -> None:
         """Work through what is left, wave by wave, until nothing is or others have it."""
@@ -93,7 +96,7 @@ class _Run:
 
     def should_stop(self) -> bool:
         """Whether `check` would raise."""
-        if self.end is not None and time.monotonic() >= self.end:
+        if time.time() >= self.end:
             self.stop.end()
         return self.stop.code is not None
 
@@ -181,7 +184,7 @@ class _Wave:
 
     def done(self, piece: Piece, done: Done) -> None:
         """Note a piece's parts; a job whose parts are all there is published."""
-        self.device = done.device
+        self.device, self.run.progressed = done.device, True
         for key, reason in done.errors.items():
             self._fail(key, reason)
         for key in piece.keys:

@@ -11,12 +11,13 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from wwdc.cluster.job import batch_job
 from wwdc.commands import print_json, stage_parser
 from wwdc.config import TuneConfig, load_stage
 from wwdc.errors import ProductError
 from wwdc.products import Tree
 from wwdc.stats.settings import Suite, read_suite
-from wwdc.terminal import EXIT_FAILED, EXIT_OK, notice, run_cli
+from wwdc.terminal import EXIT_FAILED, EXIT_OK, EXIT_STOPPED, notice, run_cli
 from wwdc.tune.plan import make_plan
 from wwdc.tune.stopping import Stopped, StopRequest
 
@@ -55,7 +56,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    staged = load_stage(options.experiment, options.overrides, trust=options.trust)
+    job = batch_job()
+    options.fresh = job.fresh(options.fresh)
+    staged = load_stage(job.frozen(options.experiment), options.overrides, trust=options.trust)
+    job.freeze(options.experiment)
     suite = read_suite(staged.composed)
     meta, root = staged.composed.meta, staged.composed.data_root
     tree = Tree(root, meta.data_name, meta.experiment_name)
@@ -149,7 +153,8 @@ class _Suite:
         except Stopped as stopped:
             command = f"python -m wwdc.stats {self.options.experiment}"
             self.screen.print(f"Stopped. The same command goes on: {command}", markup=False)
-            return stopped.code
+            made = self.store.loaded(unit.id for unit in left)
+            return batch_job().stopped(bool(made)) if stopped.code == EXIT_STOPPED else stopped.code
         failed = {failure.unit.id for failure in failures}  # an earlier run may have kept them
         fresh = self.store.loaded(unit.id for unit in left if unit.id not in failed)
         outcomes = self.known | fresh

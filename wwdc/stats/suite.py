@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from wwdc.cluster.job import batch_job
 from wwdc.config.schema import Resources, TuneConfig
 from wwdc.errors import FAULTS, last_line
 from wwdc.stats.store import Outcome, Store
@@ -58,11 +59,10 @@ def run_units(
     if not units:
         return []
     failures: list[Failure] = []
-    budget = settings.time_budget_s
-    deadline = time.monotonic() + budget if budget else None
+    deadline = batch_job().deadline(settings.time_budget_s)
 
     def stopping() -> bool:
-        if deadline and time.monotonic() >= deadline:
+        if time.time() >= deadline:
             stop.end()
         return stop.code is not None
 

@@ -1,12 +1,13 @@
 """What happens at the end of every epoch: metrics recorded, checkpoints rolled, progress told."""
 
-__all__ = ["EpochRecorder", "Report", "Row", "best_checkpoint", "read_metrics"]
+__all__ = ["EpochRecorder", "Report", "Row", "Wish", "best_checkpoint", "read_metrics"]
 
 import csv
 import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
@@ -17,7 +18,9 @@ from wwdc.training.names import is_science
 from wwdc.training.probes import ScienceProbe
 
 Row = dict[str, float]
-Report = Callable[[Row], bool | None]
+Wish = Literal["stop", "pause"]
+"""How a point is to end before its time: published, or put aside to be taken up again."""
+Report = Callable[[Row], Wish | None]
 
 
 class EpochRecorder(Checkpoint):
@@ -31,14 +34,14 @@ class EpochRecorder(Checkpoint):
     Args:
         keep: folder for ``last.ckpt``, ``best.ckpt`` and ``metrics.csv``; survives the process.
         work: node-local folder, written first.
-        report: called with each epoch's row, on every rank; training ends when it returns true
+        report: called with each epoch's row, on every rank; training ends when it returns a wish
             on the first.
         metrics: those that must be among the ones logged.
         rows: rows of the epochs that were trained before a resume.
         always: save every epoch, whatever it costs.
 
     Attributes:
-        stopped: whether *report* ended training before its time.
+        ended: the wish of *report* that ended training before its time.
 
     Raises:
         TrainingError: a logged metric is NaN or infinite.
@@ -60,7 +63,7 @@ class EpochRecorder(Checkpoint):
         self.metrics = metrics
         self.rows = rows
         self.always = always
-        self.stopped = False
+        self.ended: Wish | None = None
         self._saved_at = -math.inf
         self._save_seconds = 0.0
         self._best_written = 0
@@ -74,8 +77,9 @@ class EpochRecorder(Checkpoint):
         saved = trainer.strategy.broadcast(due or last_epoch)
         if saved:  # before it is reported: a scheduler may pause the point there
             self._save(trainer)
-        if trainer.strategy.broadcast(bool(self.report(row))) and not last_epoch:
-            trainer.should_stop = self.stopped = True
+        wish: Wish | None = trainer.strategy.broadcast(self.report(row))
+        if wish and not last_epoch:
+            trainer.should_stop, self.ended = True, wish
             if not saved:
                 self._save(trainer)
 

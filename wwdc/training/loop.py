@@ -31,7 +31,7 @@ from wwdc.config import instantiate
 from wwdc.data.colour_mnist import SPLITS
 from wwdc.data.latents import latent_cache
 from wwdc.data.modules import ImageDataModule, LatentDataModule
-from wwdc.errors import ConfigError, closest
+from wwdc.errors import ConfigError, Paused, closest
 from wwdc.models.context import check_context, context_groups, is_masked
 from wwdc.models.weights import read_checkpoint
 from wwdc.products import atomic_copy
@@ -97,13 +97,14 @@ def train_point(
         work: node-local scratch folder.
         vae_id: identity of the VAE, the key of its cached latents.
         report: called with a row of metrics after each epoch, on every rank; training ends there
-            when it returns true on the first.
+            when it returns a wish on the first.
         distributed: the engine's data-parallel setup; one process without it.
         changes: dotted key → the value that the last checkpoint was trained with and the one to go
             on with.
         finish: train no further; test the best checkpoint so far.
 
     Raises:
+        Paused: *report* wished for it, and this was not the last epoch.
         TrainingError: a metric became NaN or infinite.
         ConfigError: the tuned metric is never logged.
         ProductError: the VAE's checkpoint or the resume checkpoint cannot be read.
@@ -131,6 +132,9 @@ def train_point(
     trainer = _trainer(config, work, recorder, distributed)
     if not (resume and resume.finished):
         _fit(trainer, module, data, resume)
+    if recorder.ended == "pause":
+        _end_loggers(trainer)
+        raise Paused
     best = best_checkpoint(trainer) or (resume.best if resume else None)
     if best is None:
         raise ConfigError(
@@ -141,7 +145,7 @@ def train_point(
     tested = trainer.test(module, datamodule=data, verbose=False)[0]
     _end_loggers(trainer)
     metrics = _summary(config, rows, tested) | _science(config, module, data)
-    return Result(best, metrics, rows, stopped=recorder.stopped or finish)
+    return Result(best, metrics, rows, stopped=recorder.ended == "stop" or finish)
 
 
 def check_objectives(config: Mapping[str, Any]) -> None:

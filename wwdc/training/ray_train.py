@@ -6,9 +6,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wwdc.errors import ConfigError, WWDCError
+from wwdc.errors import ConfigError, Paused, WWDCError
 
 if TYPE_CHECKING:
+    from wwdc.training.callbacks import Wish
     from wwdc.tune.trial import TrialSpec
 
 POLL = "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S"
@@ -38,6 +39,7 @@ def fit_workers(
         ``{"error": message}``.
 
     Raises:
+        Paused: the point was put aside.
         ConfigError: what the first epoch showed to be wrong.
     """
     import ray.train
@@ -65,6 +67,8 @@ def fit_workers(
     returned = dict(trainer.fit().return_value or {})
     if "refused" in returned:
         raise ConfigError(returned["refused"])
+    if "paused" in returned:
+        raise Paused
     return returned
 
 
@@ -74,8 +78,8 @@ def _worker(config: dict[str, Any]) -> dict[str, Any]:
     from ray.train.lightning import RayDDPStrategy, RayLightningEnvironment, prepare_trainer
 
     from wwdc.training.loop import Distributed
-    from wwdc.tune.flags import asked_to_stop
     from wwdc.tune.trial import complete
+    from wwdc.tune.wishes import Wishes
 
     context = ray.train.get_context()
     distributed = Distributed(
@@ -87,15 +91,17 @@ def _worker(config: dict[str, Any]) -> dict[str, Any]:
         share=broadcast_from_rank_zero,
     )
     spec: TrialSpec = config["spec"]
+    wishes = Wishes(spec, watched=config["watch"])
 
-    def report(row: dict[str, float]) -> bool:
+    def report(row: dict[str, float]) -> "Wish | None":
         ray.train.report(row | {"epoch": row["epoch"] + 1})
-        first = distributed.rank == 0
-        return first and config["watch"] and asked_to_stop(spec.job_id, spec.point_id)
+        return wishes() if distributed.rank == 0 else None
 
     try:
         ended = complete(spec, report, distributed)
         return {"status": ended.status, "metrics": ended.metrics}
+    except Paused:
+        return {"paused": True}
     except ConfigError as error:
         return {"refused": str(error)}
     except WWDCError as error:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from wwdc.cluster.job import batch_job
 from wwdc.cluster.room import room_of
 from wwdc.commands import print_json, stage_parser
 from wwdc.config import Composed, load
@@ -47,7 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    composed = load(options.experiment, options.overrides, trust=options.trust)
+    job = batch_job()
+    composed = load(job.frozen(options.experiment), options.overrides, trust=options.trust)
+    job.freeze(options.experiment)
     tree = Tree(composed.data_root, composed.meta.data_name, composed.meta.experiment_name)
     plan = make_plan(composed, tree, fresh=options.fresh)
     for text in plan.notices:

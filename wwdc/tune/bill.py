@@ -195,6 +195,7 @@ def _complete(known: Sequence[Cost | None], count: int) -> list[Cost]:
     mean = Cost(
         seconds=fmean(cost.seconds for cost in found),
         bytes=round(fmean(cost.bytes for cost in found)),
+        epoch_s=fmean(cost.epoch_s for cost in found),
         sources=frozenset(),
         same=False,
         at_most=any(cost.at_most for cost in found),

@@ -33,6 +33,7 @@ class Cost:
 
     Attributes:
         bytes: of its checkpoint.
+        epoch_s: of one epoch [s], with a share of what a point takes besides.
         sources: the products that this was learned from.
         same: whether these were of the same model, not only of a similar one.
         at_most: whether the point may end before.
@@ -40,6 +41,7 @@ class Cost:
 
     seconds: float
     bytes: int
+    epoch_s: float
     sources: frozenset[str]
     same: bool
     at_most: bool
@@ -84,6 +86,7 @@ class Costs:
         return Cost(
             seconds=seconds,
             bytes=round(median(past.bytes for past in whole or group)),
+            epoch_s=median(past.seconds / past.epochs for past in group),
             sources=frozenset(past.job for past in whole or group),
             same=bool(same),
             at_most=at_most,

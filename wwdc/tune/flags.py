@@ -1,10 +1,21 @@
 """Asking a point that trains somewhere to end: flags in Ray's own key-value store."""
 
-__all__ = ["ask_to_stop", "asked_to_stop", "end_run", "ended_run", "start_run"]
+__all__ = [
+    "ask_to_pause",
+    "ask_to_stop",
+    "asked_to_pause",
+    "asked_to_stop",
+    "end_run",
+    "ended_run",
+    "epoch_seconds",
+    "start_run",
+    "tell_epoch_seconds",
+]
 
 from ray.experimental.internal_kv import (
     _internal_kv_del,
     _internal_kv_exists,
+    _internal_kv_get,
     _internal_kv_put,
 )
 
@@ -23,7 +34,29 @@ def asked_to_stop(job_id: str, point_id: str) -> bool:
 
 def start_run(job_id: str) -> None:
     """Say that trials of a job are wanted."""
-    _internal_kv_del(_ended(job_id), namespace=_NAMESPACE)
+    for key in (_ended(job_id), _paused(job_id)):
+        _internal_kv_del(key, namespace=_NAMESPACE)
+
+
+def ask_to_pause(job_id: str) -> None:
+    """Say that every point of a job should save what it has at the end of its epoch, and leave."""
+    _internal_kv_put(_paused(job_id), b"1", namespace=_NAMESPACE)
+
+
+def asked_to_pause(job_id: str) -> bool:
+    """Whether `ask_to_pause` was called since `start_run`."""
+    return bool(_internal_kv_exists(_paused(job_id), namespace=_NAMESPACE))
+
+
+def tell_epoch_seconds(job_id: str, seconds: float) -> None:
+    """Say how long an epoch of a job's points takes."""
+    _internal_kv_put(_epoch(job_id), repr(seconds).encode(), namespace=_NAMESPACE)
+
+
+def epoch_seconds(job_id: str) -> float | None:
+    """How long an epoch of a job's points takes; None before one was seen."""
+    told = _internal_kv_get(_epoch(job_id), namespace=_NAMESPACE)
+    return float(told) if told else None
 
 
 def end_run(job_id: str) -> None:
@@ -38,6 +71,14 @@ def ended_run(job_id: str) -> bool:
 
 def _ended(job_id: str) -> bytes:
     return f"ended/{job_id}".encode()
+
+
+def _paused(job_id: str) -> bytes:
+    return f"paused/{job_id}".encode()
+
+
+def _epoch(job_id: str) -> bytes:
+    return f"epoch/{job_id}".encode()
 
 
 def _key(job_id: str, point_id: str) -> bytes:

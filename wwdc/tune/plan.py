@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from wwdc.cluster.job import batch_job
 from wwdc.config import Composed
 from wwdc.errors import ConfigError
 from wwdc.products import Info, Tree, claimed
@@ -106,7 +107,12 @@ def make_plan(composed: Composed, tree: Tree, *, fresh: bool = False) -> Plan:
     check_settings(composed, axes)
     Builder(composed).check_drops(axes.drops)
     name = f"{composed.meta.data_name}/{composed.meta.experiment_name}"
-    infos = {} if fresh else {point: found.info for point, found in tree.finished().items()}
+    mine = batch_job().id if fresh else ""  # what this job made before it was started again
+    infos = {
+        point: found.info
+        for point, found in tree.finished().items()
+        if not fresh or found.info.job_id == mine
+    }
     planner = _Planner(composed, tree, axes, infos, fresh)
     plan = planner.search() if axes.searched else planner.grid()
     notices = (*composed.notices, *axes.notices, *plan.notices)

@@ -22,8 +22,10 @@ STYLES = {
     "running": "cyan",
     "failed": "red",
     "partial": "yellow",
+    "paused": "yellow",
     "blocked": "yellow",
     "waiting": "dim",
+    "unstarted": "dim",
 }
 MAX_ROWS = 40
 

@@ -3,14 +3,13 @@
 __all__ = ["Sweep", "run_points"]
 
 import logging
-import math
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 from ray import tune
@@ -20,13 +19,20 @@ from ray.tune.schedulers import TrialScheduler
 from wwdc.cluster import Engine, needed
 from wwdc.cluster.groups import free_placement_groups
 from wwdc.config.schema import TuneConfig
-from wwdc.errors import ClusterError, ConfigError, WWDCError
+from wwdc.errors import ClusterError, ConfigError, Paused, WWDCError
 from wwdc.products import Tree
 from wwdc.terminal import notice
 from wwdc.training.names import metrics_of
 from wwdc.tune.asking import OptunaPoints
 from wwdc.tune.exchange import Exchange, last_values, pack
-from wwdc.tune.flags import ask_to_stop, asked_to_stop, end_run, ended_run, start_run
+from wwdc.tune.flags import (
+    ask_to_pause,
+    ask_to_stop,
+    end_run,
+    ended_run,
+    start_run,
+    tell_epoch_seconds,
+)
 from wwdc.tune.plan import Plan
 from wwdc.tune.points import Point
 from wwdc.tune.progress import Progress
@@ -34,6 +40,10 @@ from wwdc.tune.schedulers import EPOCH, STATUS, make_scheduler
 from wwdc.tune.stopping import StopRequest
 from wwdc.tune.sweeps import Searched
 from wwdc.tune.trial import Ended, Row, TrialSpec, complete, hold, record_failure
+from wwdc.tune.wishes import Wishes, has_time
+
+if TYPE_CHECKING:
+    from wwdc.training.callbacks import Wish
 
 REPORT_EVERY_S = 1.0
 
@@ -46,6 +56,7 @@ class Sweep:
         folder: of the run, named by its job's id.
         name: of the experiment, for Ray's dashboard.
         launch: what a trial needs to train a point.
+        end: when the run has to have ended [s since 1970].
     """
 
     settings: TuneConfig
@@ -56,21 +67,26 @@ class Sweep:
     progress: Progress
     stop: StopRequest
     launch: Callable[[Point], TrialSpec]
+    end: float
+
+    @property
+    def over(self) -> bool:
+        """Whether no more time is left."""
+        return time.time() >= self.end
 
 
 def run_points(points: Sequence[Point], plan: Plan, sweep: Sweep, *, ask: bool) -> dict[str, str]:
     """Train *points* as one Ray Tune run, and what a searcher asks for besides if *ask*.
 
     Returns:
-        point_id → ``done``, ``stopped``, ``failed`` or ``elsewhere``; a point that was not ended
-        is left out.
+        point_id → ``done``, ``stopped``, ``failed``, ``elsewhere`` or one of `LATER`; a point that
+        was cut off is left out.
 
     Raises:
         ConfigError: what the first epoch showed to be wrong for every point.
     """
-    began, budget = time.monotonic(), sweep.settings.time_budget_s
     outcomes = _run(points, plan, sweep, ask=ask)
-    over = budget is not None and time.monotonic() - began >= budget
+    over = sweep.over or sweep.stop.soon
     resting = [point for point in points if point.point_id not in outcomes]
     if sweep.settings.scheduler == "hyperband" and resting and not over:
         # Paused and never taken up again: what they have is published.
@@ -114,7 +130,7 @@ def _run(
             storage_path=str(sweep.folder),
             failure_config=tune.FailureConfig(max_failures=settings.max_failures),
             callbacks=[watcher],
-            stop=_Ends(watcher, sweep.folder.name, settings.time_budget_s),
+            stop=_Ends(watcher, sweep),
             verbose=0,
         ),
     )
@@ -146,17 +162,18 @@ def _inline_trial(config: dict[str, Any], specs: dict[str, TrialSpec], work: _Wo
     scheduler = work.settings["scheduler"]
     watched = metrics_of(work.settings)
     last = 0.0
+    wishes = Wishes(spec, watched=scheduler != "fifo")
 
-    def report(row: Row) -> bool:
+    def report(row: Row) -> "Wish | None":
         nonlocal last
         row = row | {"epoch": row["epoch"] + 1}
         if scheduler == "fifo":
             if time.monotonic() - last >= REPORT_EVERY_S:  # a report costs a round trip
                 last = time.monotonic()
                 tune.report(row)
-            return False
+            return wishes()
         if any(name not in row for name in watched):
-            return False
+            return wishes()
         if scheduler in ("pbt", "hyperband"):
             with tempfile.TemporaryDirectory(prefix="wwdc-pack-") as folder:
                 packed = (
@@ -165,7 +182,7 @@ def _inline_trial(config: dict[str, Any], specs: dict[str, TrialSpec], work: _Wo
                 tune.report(row, checkpoint=tune.Checkpoint.from_directory(str(packed)))
         else:
             tune.report(row)
-        return asked_to_stop(spec.job_id, spec.point_id)
+        return wishes()
 
     def train() -> Outcome:
         if scheduler != "pbt":
@@ -207,12 +224,18 @@ def _told(ended: Ended) -> Outcome:
 
 def _guarded(spec: TrialSpec, train: Callable[[], Outcome]) -> None:
     """Claim, train, and tell Tune how it ended. What a retry may mend is raised for Tune."""
+    if not has_time(spec):
+        tune.report({STATUS: "unstarted"})
+        return
     with hold(spec) as held:
         if not held:
             tune.report({STATUS: "elsewhere"})
             return
         try:
             outcome = train()
+        except Paused:
+            tune.report({STATUS: "paused"})
+            return
         except ConfigError as error:
             tune.report({STATUS: "refused", "message": str(error)})
             return
@@ -239,6 +262,9 @@ class _Watcher(tune.Callback):
         self.progress = sweep.progress
         self.outcomes: dict[str, str] = {}
         self.refused = ""
+        self.training: set[str] = set()
+        self._asked_to_pause = False
+        self._seen: dict[str, tuple[float, float]] = {}  # point → its epoch, when that was heard of
 
     def __getstate__(self) -> dict[str, Any]:
         # Tune pickles its callbacks; nothing of ours survives that, nor needs to.
@@ -255,10 +281,16 @@ class _Watcher(tune.Callback):
         if self.sweep.stop.code is not None:
             end_run(self.sweep.folder.name)
         self.sweep.stop.check()
+        if self.sweep.stop.soon and not self._asked_to_pause:
+            self._asked_to_pause = True
+            ask_to_pause(self.sweep.folder.name)
 
     def on_trial_start(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
+        if self._asked_to_pause:
+            return  # it looks, and leaves
+        self.training.add(trial.config["point"])
         self.progress.event(trial.config["point"], "running")
 
     def on_trial_result(
@@ -275,13 +307,27 @@ class _Watcher(tune.Callback):
             return
         if status is not None:
             self.outcomes[point] = status
+            self.training.discard(point)
+        else:
+            self._time(point, result)
         self.progress.event(point, status or "running", result)
+
+    def _time(self, point: str, result: dict[str, Any]) -> None:
+        """Tell the trials to come how long an epoch takes."""
+        epoch, now = result.get(EPOCH), time.monotonic()
+        if epoch is None:
+            return
+        before, then = self._seen.get(point, (epoch, now))
+        if epoch > before:
+            tell_epoch_seconds(self.sweep.folder.name, (now - then) / (epoch - before))
+        self._seen[point] = epoch, now
 
     def on_trial_error(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
         point = trial.config["point"]
         self.outcomes[point] = "failed"
+        self.training.discard(point)
         spec = self.specs[point]
         if not (spec.keep / "failed.yaml").is_file():
             text = trial.error_file and Path(trial.error_file).read_text()
@@ -292,21 +338,25 @@ class _Watcher(tune.Callback):
 class _Ends(tune.Stopper):
     """Ends the whole run when a point met a mistake that all share, or when the time is over.
 
-    What the trials then meet, as their resources go, is no failure of theirs: it is said first.
+    It is over at the run's end, or before once a warning came and no point trains any more. What
+    the trials then meet, as their resources go, is no failure of theirs: it is said first.
     """
 
-    def __init__(self, watcher: _Watcher, job_id: str, budget_s: float | None) -> None:
+    def __init__(self, watcher: _Watcher, sweep: Sweep) -> None:
         self.watcher = watcher
-        self.job_id = job_id
-        self.end = time.monotonic() + budget_s if budget_s else math.inf
+        self.sweep = sweep
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # as the watcher's
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         return False
 
     def stop_all(self) -> bool:
-        ends = bool(self.watcher.refused) or time.monotonic() >= self.end
+        left = self.sweep.stop.soon and not self.watcher.training
+        ends = bool(self.watcher.refused) or left or self.sweep.over
         if ends:
-            end_run(self.job_id)
+            end_run(self.sweep.folder.name)
         return ends
 
 

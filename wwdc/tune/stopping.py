@@ -1,6 +1,6 @@
 """Ending a run on a signal, at a place where Ray and Tune can take it."""
 
-__all__ = ["StopRequest", "Stopped"]
+__all__ = ["LATER", "StopRequest", "Stopped"]
 
 import signal
 from collections.abc import Iterator
@@ -8,6 +8,14 @@ from contextlib import contextmanager
 from types import FrameType
 
 from wwdc.terminal import EXIT_INTERRUPTED, EXIT_STOPPED
+
+LATER = ("paused", "unstarted")
+"""Outcomes of points that are still to be trained: put aside, or not begun for want of time."""
+
+WARNING = signal.SIGUSR2
+"""Sent by a batch job before its end. Ray Tune has a use of its own for SIGUSR1."""
+
+_ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stopped(BaseException):
@@ -27,16 +35,25 @@ class StopRequest:
 
     A handler that raised at once would raise inside Ray's compiled code, which turns it into a
     SystemError.
+
+    Args:
+        patient: whether `WARNING`, which comes before a batch job's end, is left to `soon`; else
+            it ends the run as SIGTERM does.
+
+    Attributes:
+        soon: whether the warning came: what runs should be brought to a good end.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, patient: bool = False) -> None:
         self.code: int | None = None
+        self.soon = False
+        self._patient = patient
 
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Take the first signal of each kind; a second one does what it does by default."""
-        numbers = (signal.SIGINT, signal.SIGTERM)
-        before = {number: signal.signal(number, self._note) for number in numbers}
+        before = {number: signal.signal(number, self._note) for number in _ENDING}
+        before[WARNING] = signal.signal(WARNING, self._warn)
         try:
             yield
         finally:
@@ -51,6 +68,11 @@ class StopRequest:
     def end(self) -> None:
         """Ask for the end as SIGTERM does: the time is over."""
         self.code = self.code or EXIT_STOPPED
+
+    def _warn(self, _number: int, _frame: FrameType | None) -> None:
+        self.soon = True
+        if not self._patient:
+            self.end()
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
         self.code = EXIT_INTERRUPTED if number == signal.SIGINT else EXIT_STOPPED

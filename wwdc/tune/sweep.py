@@ -3,11 +3,11 @@
 __all__ = ["new_job_id", "run_sweep", "with_gpus"]
 
 import json
-import os
 import random
 import shutil
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,16 +15,18 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from rich.console import Console
 
+from wwdc.cluster.job import batch_job
 from wwdc.config import Composed, fill
 from wwdc.config.schema import TuneConfig
 from wwdc.prepare import write_catalogue
 from wwdc.products import Tree, atomic_write
 from wwdc.terminal import EXIT_FAILED, EXIT_OK, EXIT_STOPPED, notice
+from wwdc.tune.costs import Costs
 from wwdc.tune.plan import Plan, make_plan
 from wwdc.tune.points import Point
 from wwdc.tune.preflight import preflight
 from wwdc.tune.progress import Progress
-from wwdc.tune.stopping import Stopped, StopRequest
+from wwdc.tune.stopping import LATER, Stopped, StopRequest
 from wwdc.tune.sweeps import read_axes
 from wwdc.tune.trial import TrialSpec
 
@@ -50,7 +52,7 @@ def run_sweep(
 
     settings = with_gpus(composed.tune, plan)
     engine = engine_for(settings)
-    stop = StopRequest()
+    stop = StopRequest(patient=True)
     code = EXIT_OK
     with ExitStack() as stack:
         with console.status("starting Ray"):
@@ -67,7 +69,8 @@ def run_sweep(
         except Stopped as stopped:
             code = stopped.code
     after = make_plan(composed, tree)
-    return after, code or _exit_code(after)
+    code = code or _exit_code(after, run.over)
+    return after, batch_job().stopped(run.progressed) if code == EXIT_STOPPED else code
 
 
 class _Run:
@@ -87,8 +90,20 @@ class _Run:
         self.fresh, self.console, self.stop = fresh, console, stop
         self.job_id = composed.job or new_job_id()
         self.outcomes: dict[str, str] = {}
-        budget = settings.time_budget_s
-        self.deadline = time.monotonic() + budget if budget else None
+        self.end = batch_job().deadline(settings.time_budget_s)
+        self.costs = Costs(product.info for product in tree.products())
+        self.before = _kept(tree)
+
+    @property
+    def progressed(self) -> bool:
+        """Whether anything was trained that need not be trained again."""
+        return _kept(self.tree) != self.before
+
+    @property
+    def over(self) -> bool:
+        """Whether the time ended the run, or is about to."""
+        late = time.time() >= self.end or self.stop.soon
+        return late or any(how in LATER for how in self.outcomes.values())
 
     def train(self, plan: Plan) -> None:
         """Train what is left until nothing is, or the time is over.
@@ -117,10 +132,11 @@ class _Run:
                     progress,
                     self.stop,
                     self._launch,
+                    self.end,
                 )
                 found = run_points(batch, plan, sweep, ask=ask)
                 self.outcomes |= {p: how for p, how in found.items() if how != "elsewhere"}
-                if self.deadline and time.monotonic() >= self.deadline:
+                if self.over:
                     return
                 if ask and not found:
                     return  # the space holds no more
@@ -132,7 +148,12 @@ class _Run:
         return self.settings.model_copy(update={"scheduler": "fifo"})
 
     def _launch(self, point: Point) -> TrialSpec:
-        return _spec(point, self.composed, self.job_id, self.fresh)
+        cost = self.costs.of(point.config)
+        return replace(
+            _spec(point, self.composed, self.job_id, self.fresh),
+            end=self.end,
+            epoch_s=cost.epoch_s if cost else None,
+        )
 
     def _wait_for_others(self, progress: Progress) -> Plan:
         """The plan once no other run trains a point of ours, or has left one behind."""
@@ -168,11 +189,8 @@ def with_gpus(settings: TuneConfig, plan: Plan) -> TuneConfig:
 
 def new_job_id() -> str:
     """Slurm's job id (array: ``A_T``) under Slurm, else date, time and three random digits."""
-    array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
-    if array and task:
-        return f"{array}_{task}"
     stamp = datetime.now(UTC).strftime("%Y%m%d%H%M%S")
-    return os.environ.get("SLURM_JOB_ID") or f"{stamp}{random.SystemRandom().randrange(1000):03d}"
+    return batch_job().id or f"{stamp}{random.SystemRandom().randrange(1000):03d}"
 
 
 def _freeze(composed: Composed, plan: Plan, folder: Path, job_id: str) -> None:
@@ -232,7 +250,16 @@ def _as_written(point: Point, composed: Composed) -> str | None:
     return entry.param if entry else point.param
 
 
-def _exit_code(plan: Plan) -> int:
+def _kept(tree: Tree) -> dict[str, int]:
+    """What is finished, and when what is not was last saved, by point."""
+    saved = {path.parent.name: path.stat().st_mtime_ns for path in tree.points.glob("*/last.ckpt")}
+    return saved | dict.fromkeys(tree.finished(), 0)
+
+
+def _exit_code(plan: Plan, over: bool) -> int:
+    waiting = plan.open or any(point.status != "failed" for point in plan.left)
+    if over and waiting:
+        return EXIT_STOPPED  # what failed has its reason, what waits its turn: the run goes on
     if plan.counts["failed"]:
         return EXIT_FAILED
     return EXIT_OK if plan.finished else EXIT_STOPPED

@@ -3,6 +3,7 @@
 __all__ = ["Ended", "TrialSpec", "complete", "hold", "record_failure"]
 
 import json
+import math
 import platform
 import shutil
 import sys
@@ -25,6 +26,7 @@ from wwdc.tune.pointlog import log_epoch, logging_to
 from wwdc.tune.search import RECORD
 
 if TYPE_CHECKING:
+    from wwdc.training.callbacks import Wish
     from wwdc.training.loop import Distributed
 
 Row = dict[str, float]
@@ -43,6 +45,8 @@ class TrialSpec:
         searched: the values of searched keys that may change while it trains.
         fresh: train the point although a product of it exists.
         code: folder with Python of the user's that the configuration may name.
+        end: when the run has to have ended [s since 1970].
+        epoch_s: how long an epoch of the point takes, where earlier points tell.
     """
 
     point_id: str
@@ -57,6 +61,8 @@ class TrialSpec:
     searched: dict[str, Any] = field(default_factory=dict, repr=False)
     fresh: bool = False
     code: Path | None = None
+    end: float = math.inf
+    epoch_s: float | None = None
 
     @property
     def tree(self) -> Tree:
@@ -100,7 +106,7 @@ def _started_by(spec: TrialSpec) -> bool:
 
 def complete(
     spec: TrialSpec,
-    report: Callable[[Row], bool | None],
+    report: Callable[[Row], "Wish | None"],
     distributed: "Distributed | None" = None,
     exchange: Exchange | None = None,
     finish: bool = False,
@@ -108,11 +114,12 @@ def complete(
     """Train a claimed point and publish checkpoint, metrics and info.
 
     Args:
-        report: called with the metrics of each epoch; training ends early when it returns true.
+        report: called with the metrics of each epoch; training ends early when it returns a wish.
         exchange: what population-based training changes.
         finish: train no further; publish what there is, as stopped.
 
     Raises:
+        Paused: the point was put aside, as *report* wished.
         WWDCError: see `wwdc.training.loop.train_point`; nothing is published then.
     """
     from wwdc.training.loop import train_point
@@ -134,7 +141,7 @@ def complete(
     )
     log = spec.tree.multiruns / spec.job_id / "logs" / f"{spec.job_num}.log"
 
-    def note(row: Row) -> bool | None:
+    def note(row: Row) -> "Wish | None":
         log_epoch(row)
         return report(row)
 
