@@ -56,3 +56,12 @@ own_address() {
 interface_of() { # ADDRESS
   ip -o -4 address show 2>/dev/null | awk -v a="$1" '{split($4, p, "/"); if (p[1] == a) {print $2; exit}}'
 }
+
+# Where this job writes on a node's own disk: Ray's part, whose sockets need a short path, and the
+# other temporary files.
+private_folders() {
+  local parent=${TMPDIR:-/tmp} name=wwdc-$UID-$SLURM_JOB_ID
+  [ $((${#parent} + ${#name})) -lt 28 ] || parent=/tmp
+  ray_folder=$parent/$name
+  scratch_folder=${WWDC_SCRATCH:-$parent}/$name
+}

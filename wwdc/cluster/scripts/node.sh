@@ -3,56 +3,81 @@
 # All it writes is in a private folder on the node's own disk, which it removes.
 set -uo pipefail
 . "$WWDC_CLUSTER/lib.sh"
+log=$WWDC_JOB_DIR/$(hostname).log
+{ [ -r "$RAY_AUTH_TOKEN_PATH" ] && [ -w "$WWDC_JOB_DIR" ]; } ||
+  fail 2 "DATA_ROOT=$DATA_ROOT is not the same folder on $(hostname) as on the job's first node." \
+    "Set DATA_ROOT to a folder on a disk that all nodes share."
+exec >>"$log" 2>&1 # not srun's: it dies with the first node
+load_site
+[ -z "${WWDC_SETUP:-}" ] || eval "$WWDC_SETUP" || fail 2 "WWDC_SETUP failed on $(hostname): $WWDC_SETUP"
+find_python
+# Whatever Ray leaves behind becomes a child of this process, which can end it then.
+if [ -z "${WWDC_REAPER:-}" ]; then
+  export WWDC_REAPER=1
+  exec "$WWDC_PYTHON" -c 'import ctypes, os, sys
+ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER
+os.execvp("bash", ["bash", *sys.argv[1:]])' "$WWDC_CLUSTER/node.sh" "$@"
+fi
 
 role=$1
 host=$(hostname)
-load_site
-[ -z "${WWDC_SETUP:-}" ] || eval "$WWDC_SETUP" || fail 2 "WWDC_SETUP failed on $host: $WWDC_SETUP"
-[ -r "$RAY_AUTH_TOKEN_PATH" ] ||
-  fail 2 "DATA_ROOT=$DATA_ROOT is not the same folder on $host as on the job's first node." \
-    "Set DATA_ROOT to a folder on a disk that all nodes share."
-find_python
-
-# Ray's sockets need a short path, and it opens its folder to everybody: that lies in a private one.
 # A folder without a living lock was left by a job that was killed.
-parent=${TMPDIR:-/tmp}
-name=wwdc-$UID-$SLURM_JOB_ID
-[ $((${#parent} + ${#name})) -lt 28 ] || parent=/tmp
-scratch=${WWDC_SCRATCH:-$parent}
-for stale in "$parent/wwdc-$UID-"* "$scratch/wwdc-$UID-"*; do
+private_folders
+for stale in "${ray_folder%/*}/wwdc-$UID-"* "${scratch_folder%/*}/wwdc-$UID-"*; do
   [ -O "$stale" ] && [ -f "$stale/.lock" ] && flock -n "$stale/.lock" rm -rf "$stale"
 done
 umask 077
-for folder in "$parent/$name" "$scratch/$name"; do
-  mkdir -p "$folder/tmp" && [ -O "$folder" ] && chmod 700 "$folder" ||
+for folder in "$ray_folder" "$scratch_folder"; do
+  mkdir -p "$folder/tmp" && [ -O "$folder" ] && chmod 700 "$folder" && exec 9>>"$folder/.lock" ||
     fail 1 "cannot make $folder on $host: is its disk full, or the folder somebody else's?"
 done
-export TMPDIR=$scratch/$name/tmp
-exec 9>>"$parent/$name/.lock"
-flock -n 9 || fail 1 "$parent/$name on $host is used by another process of this job"
+exec 9>>"$ray_folder/.lock"
+flock -n 9 || fail 1 "$ray_folder on $host is used by another process of this job"
+export TMPDIR=$scratch_folder/tmp
+
+# --- the end ---------------------------------------------------------------------------------
+running() { [ "$(squeue --noheader --jobs="$SLURM_JOB_ID" --format=%T 2>/dev/null)" = RUNNING ]; }
+head_answers() { timeout 3 bash -c ": <'/dev/tcp/${RAY_ADDRESS%:*}/${RAY_ADDRESS##*:}'" 2>/dev/null; }
+
+# With --no-kill Slurm lets a job go on without its first node, where the script ran.
+send_back_headless() {
+  [ "$role" = worker ] && [ ! -e "$WWDC_JOB_DIR/ending" ] && running && ! head_answers || return
+  say "the job's first node is gone: sending the job back to the queue"
+  scontrol requeue "$WWDC_REQUEUE_ID"
+}
+
+descendants() { # of a process
+  local child
+  for child in $(pgrep -P "$1"); do
+    echo "$child"
+    descendants "$child"
+  done
+}
 
 clean() {
-  if [ -n "${ray:-}" ]; then
-    kill -TERM "$ray" 2>/dev/null
-    for _ in $(seq 50); do
-      kill -0 "$ray" 2>/dev/null || break
-      sleep 0.1
-    done
-  fi
-  pkill -KILL -u "$UID" -f "$parent/$name/" 2>/dev/null
-  rm -rf "${parent:?}/$name" "${scratch:?}/$name"
+  trap '' TERM
+  [ -z "${ray:-}" ] || kill -TERM "$ray" 2>/dev/null
+  for _ in $(seq 50); do
+    [ -n "${ray:-}" ] && kill -0 "$ray" 2>/dev/null || break
+    sleep 0.1
+  done
+  # shellcheck disable=SC2046
+  kill -KILL $(descendants $$) 2>/dev/null
+  rm -rf "$ray_folder" "$scratch_folder"
 }
 trap clean EXIT
-trap 'exit 0' TERM INT HUP
+trap 'send_back_headless; exit 0' TERM INT HUP
 
+# --- Ray -------------------------------------------------------------------------------------
 address=$(own_address)
 interface=$(interface_of "$address")
 [ -z "$interface" ] || export GLOO_SOCKET_IFNAME=$interface NCCL_SOCKET_IFNAME=$interface
 cpus=${SLURM_CPUS_ON_NODE:-1}
 # Of a machine that is shared, Ray sees the memory that others use; Slurm watches over ours.
 [ "$cpus" -ge "$(nproc --all)" ] || export RAY_memory_monitor_refresh_ms=0
+# Ray opens its folder to everybody: it gets one inside the private one.
 options=(
-  --block --disable-usage-stats "--node-ip-address=$address" "--temp-dir=$parent/$name/r"
+  --block --disable-usage-stats "--node-ip-address=$address" "--temp-dir=$ray_folder/r"
   "--num-cpus=$cpus" "--num-gpus=${SLURM_GPUS_ON_NODE:-0}" --object-store-memory=200000000
   --min-worker-port=0 --max-worker-port=0 "--dashboard-agent-listen-port=$WWDC_AGENT_PORT"
 )
@@ -63,17 +88,31 @@ if [ "$role" = head ]; then
   )
 else
   options+=("--address=$RAY_ADDRESS")
-  for _ in $(seq 240); do
-    (: <"/dev/tcp/${RAY_ADDRESS%:*}/${RAY_ADDRESS##*:}") 2>/dev/null && break
-    sleep 0.5
-  done
 fi
-say "$role on $host ($address${interface:+, $interface}): $cpus CPUs, ${SLURM_GPUS_ON_NODE:-0} GPUs, $parent/$name"
-"$WWDC_PYTHON" -c 'from ray.scripts.scripts import main; main()' start "${options[@]}" 9>&- &
-ray=$!
-wait "$ray"
-code=$?
-ray=
-say "Ray on $host ended with code $code"
-tail -n 20 "$parent/$name"/r/session_latest/logs/{gcs_server,raylet}.{out,err} 2>/dev/null
+say "$role on $host ($address${interface:+, $interface}): $cpus CPUs, ${SLURM_GPUS_ON_NODE:-0} GPUs, $ray_folder"
+
+code=1
+for attempt in 1 2 3; do
+  if [ "$role" = worker ]; then
+    for _ in $(seq 240); do head_answers && break || sleep 0.5; done
+  fi
+  "$WWDC_PYTHON" -c 'from ray.scripts.scripts import main; main()' start "${options[@]}" 9>&- &
+  ray=$!
+  wait "$ray"
+  code=$?
+  ray=
+  say "Ray on $host ended with code $code"
+  tail -n 20 "$ray_folder"/r/session_latest/logs/{gcs_server,raylet}.{out,err} 2>/dev/null
+  [ "$role" = worker ] || break
+  # Out of reach for a while, or is the head gone?
+  while running && ! head_answers; do
+    if scontrol show node "$WWDC_HEAD" --oneliner | grep -qE 'State=[^ ]*(DOWN|NOT_RESPONDING|\*)'; then
+      send_back_headless
+      break 2
+    fi
+    sleep 5
+  done
+  running || break
+  say "joining again (attempt $attempt of 3)"
+done
 exit "$((code ? code : 1))"

@@ -55,6 +55,7 @@ WWDC_END=$(date -d "${end:-unknown}" +%s 2>/dev/null) && export WWDC_END || unse
 mapfile -t hosts < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
 head=${SLURMD_NODENAME:-${hosts[0]}}
 nodes=("$head")
+export WWDC_HEAD=$head WWDC_REQUEUE_ID=$id
 for host in "${hosts[@]}"; do [ "$host" = "$head" ] || nodes+=("$host"); done
 
 again=$([ "$WWDC_RESTARTS" -gt 0 ] && echo ", start $((WWDC_RESTARTS + 1))")
@@ -63,7 +64,7 @@ say "job $id$again: ${stage:-no stage} on ${#nodes[@]} node(s) ${nodes[*]}${WWDC
 old_umask=$(umask)
 umask 077
 steps=$WWDC_JOB_DIR/steps
-mkdir -p "$steps" && rm -f "$steps"/* || fail 2 "cannot write to DATA_ROOT=$DATA_ROOT"
+mkdir -p "$steps" && rm -f "$steps"/* "$WWDC_JOB_DIR"/{ending,*.log} || fail 2 "cannot write to DATA_ROOT=$DATA_ROOT"
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=$WWDC_JOB_DIR/token
 head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n' >"$RAY_AUTH_TOKEN_PATH"
 umask "$old_umask"
@@ -80,17 +81,20 @@ export RAY_TRAIN_ENABLE_STATE_TRACKING=1 RAY_worker_niceness=0 RAY_USAGE_STATS_E
 
 # A step a node: a node that dies takes only its own with it.
 boot() { # ROLE HOST
-  local log=$WWDC_JOB_DIR/$2.log
   srun --overlap --nodes=1 --ntasks=1 --nodelist="$2" --mem=0 --input=none \
-    bash "$WWDC_CLUSTER/node.sh" "$1" >"$log" 2>&1
+    bash "$WWDC_CLUSTER/node.sh" "$1" >>"$WWDC_JOB_DIR/$2.log" 2>&1
   echo $? >"$steps/$2.exit"
+  [ "$1" != head ] || kill -HUP $$
 }
 booted=()
 stage_pid=
 warned=
 cancelled=
+lost=
 
 end_ray() { # every step ends Ray on its node and removes what it wrote there
+  trap '' HUP
+  touch "$WWDC_JOB_DIR/ending"
   scancel --signal=TERM "$SLURM_JOB_ID" 2>/dev/null
   for _ in $(seq 200); do
     jobs -rp | grep -q . || return 0
@@ -100,24 +104,24 @@ end_ray() { # every step ends Ray on its node and removes what it wrote there
 }
 
 leave() { # CODE
-  end_ray
+  [ -n "$cancelled" ] || end_ray # Slurm does, and gives us little time
   rm -rf "$WWDC_JOB_DIR"
   say "job $id ends with code $1"
   exit "$1"
 }
 
-send_back() {
+send_back() { # REASON
   end_ray
   rm -f "$RAY_AUTH_TOKEN_PATH"
   if scontrol requeue "$id" 2>/dev/null; then
-    say "the time is over: job $id is back in the queue and will go on where it was"
+    say "$1: job $id is back in the queue and will go on where it was"
     trap 'exit 3' TERM
     sleep 60 & # until Slurm ends this script
     wait
   fi
   local next
   next=$(resubmit) || leave 3
-  say "the time is over: job $next goes on where this one was (requeueing is off)"
+  say "$1: job $next goes on where this one was (requeueing is off)"
   exit 3
 }
 
@@ -146,12 +150,25 @@ warn() {
   warned=1
   [ -z "$stage_pid" ] || kill -USR2 "$stage_pid" 2>/dev/null
 }
-cancel() {
+cancel() { # Slurm tells every process of the job, and ends what is left after KillWait
   cancelled=1
-  [ -z "$stage_pid" ] || kill -TERM "$stage_pid" 2>/dev/null
+  end_stage
+}
+end_stage() {
+  [ -n "$stage_pid" ] || return
+  kill -TERM "$stage_pid" 2>/dev/null
+  (sleep 5 && kill -KILL "$stage_pid") 2>/dev/null & # without Ray it may wait for ever
+}
+head_ended() {
+  case $(squeue --noheader --jobs="$SLURM_JOB_ID" --format=%T 2>/dev/null) in
+    RUNNING) lost=1 && say "Ray ended on $head" ;;
+    *) cancelled=1 ;;
+  esac
+  end_stage
 }
 trap warn USR1
 trap cancel TERM INT
+trap head_ended HUP
 
 boot head "$head" &
 booted+=($!)
@@ -165,7 +182,7 @@ run() { # COMMAND...: in the background, so that signals are heard; its exit cod
   "$@" &
   stage_pid=$!
   while :; do
-    wait "$stage_pid"
+    wait "$stage_pid" 2>/dev/null
     code=$?
     kill -0 "$stage_pid" 2>/dev/null || break
   done
@@ -175,8 +192,13 @@ run() { # COMMAND...: in the background, so that signals are heard; its exit cod
 
 run "$WWDC_PYTHON" -m wwdc.cluster.nodes --patience "${WWDC_PATIENCE:-180}" "$RAY_ADDRESS" "$steps" "${nodes[@]}"
 code=$?
+[ -z "$cancelled" ] || leave 130
+if [ -n "$warned" ]; then
+  [ "$WWDC_RESTARTS" -gt 0 ] || send_back "the time is over before the start"
+  say "the time limit leaves no time to start: ask for more"
+  leave 1
+fi
 if [ "$code" -ne 0 ]; then
-  [ -z "$cancelled" ] || leave 130
   for host in "${nodes[@]}"; do
     [ ! -s "$WWDC_JOB_DIR/$host.log" ] || tail -n 25 "$WWDC_JOB_DIR/$host.log" | sed "s/^/$host: /"
   done
@@ -189,7 +211,7 @@ if [ -z "$stage" ]; then
 a shell on it:   srun --jobid=$SLURM_JOB_ID --overlap --nodelist=$head --pty bash
   and there:     export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=$RAY_AUTH_TOKEN_PATH
                  $WWDC_PYTHON -m wwdc.tune EXPERIMENT tune.address=$RAY_ADDRESS
-its dashboard:   ssh -L 8265:127.0.0.1:$WWDC_DASHBOARD_PORT $USER@$head
+its dashboard:   ssh -L 8265:127.0.0.1:$WWDC_DASHBOARD_PORT $(id -un)@$head
   and then:      http://127.0.0.1:8265, which asks for the token
 the end:         scancel $id
 TEXT
@@ -197,11 +219,22 @@ TEXT
   leave 0
 fi
 
+private_folders
+export TMPDIR=$scratch_folder/tmp
 run "$WWDC_PYTHON" -m "wwdc.$stage" "$@" "tune.address=$RAY_ADDRESS"
 code=$?
-[ -z "$cancelled" ] || leave 130
+if [ -n "$cancelled" ]; then
+  say "cancelled. What was finished and saved is kept: submit the same line to go on"
+  leave 130
+fi
+if [ -n "$lost" ]; then
+  tail -n 25 "$WWDC_JOB_DIR/$head.log"
+  [ "$WWDC_RESTARTS" -ge 3 ] || send_back "Ray ended on $head"
+  leave 1
+fi
 case $code in
   0 | 1 | 2) leave "$code" ;;
-  3) send_back ;;
-  *) [ -n "$warned" ] && send_back || leave "$code" ;;
+  3) send_back "the time is over" ;;
 esac
+[ -z "$warned" ] || send_back "the time is over" # it did not get to hear of it
+leave "$code"
