@@ -15,6 +15,7 @@ STAGES = {
     "tune": "train every point of an experiment's sweep that is not trained yet",
     "embed": "apply the trained checkpoints to a split: latents, residuals, densities",
     "stats": "test what is left in the residuals: what was removed, what leaks",
+    "submit": "send an experiment's stages to a Slurm cluster",
     "products": "list, choose, check and tidy an experiment's products",
 }
 

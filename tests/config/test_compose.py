@@ -209,11 +209,13 @@ def test_vae_alias_overridden_and_swept(outline, key):
     assert config["lightning_loader"]["vae_ckpt_path"] == "/swept"
 
 
-def test_launcher_prints_the_sbatch_line(outline):
+@pytest.mark.parametrize("launcher, site", [("arc", " --site arc"), ("submitit_slurm", "")])
+def test_launcher_prints_the_line_that_submits(outline, launcher, site):
     with pytest.raises(ConfigError) as error:
-        load(outline, ["hydra/launcher=arc", "trainer=cpu", "lightning_loader.lr=1e-3"])
-    line = f"sbatch cluster/ray_head.sh {outline} trainer=cpu lightning_loader.lr=1e-3"
-    assert line in str(error.value)
+        load(outline, [f"hydra/launcher={launcher}", "trainer=cpu", "lightning_loader.lr=1e-3"])
+    words = f"{outline} trainer=cpu lightning_loader.lr=1e-3"
+    assert f": python -m wwdc.submit {words}{site} (" in str(error.value)
+    assert f": sbatch cluster/ray_head.sh {words})" in str(error.value)
 
 
 def test_launcher_in_the_folder_is_left_out(edit):

@@ -102,14 +102,18 @@ def load(
 
 
 def _refuse_launchers(folder: Path, parsed: Sequence[Override]) -> None:
-    """The cluster is reached by sbatch, the searcher by tune.searcher, not by Hydra's plugins."""
+    """The cluster is reached by Slurm, the searcher by tune.searcher, not by Hydra's plugins."""
     for override in parsed:
         if override.key == "hydra/launcher":
             others = [o.text for o in parsed if o is not override]
-            line = shlex.join(["sbatch", "cluster/ray_head.sh", str(folder), *others])
+            sites = _CONF.parent / "cluster" / "scripts" / "sites"
+            shipped = any(path.stem == override.value for path in sites.glob("*.env"))
+            site = ["--site", str(override.value)] if shipped else []
+            line = shlex.join(["python", "-m", "wwdc.submit", str(folder), *others, *site])
+            plain = shlex.join(["sbatch", "cluster/ray_head.sh", str(folder), *others])
             raise ConfigError(
                 f"{override.text}: points are started by Ray, not by a Hydra launcher. "
-                f"To run on the cluster: {line}"
+                f"To run on the cluster: {line} (or plainly: {plain})"
             )
         if override.key == "hydra/sweeper":
             raise ConfigError(f"{override.text}: choose the search with tune.searcher=… instead")
