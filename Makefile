@@ -11,7 +11,7 @@ run: $(VENV)/.ready
 	$(BIN)/python -m wwdc.tune experiments/digits_flow
 
 test: $(VENV)/.ready
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
 
 test-all: $(VENV)/.ready
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

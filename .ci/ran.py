@@ -15,15 +15,20 @@ REQUIRED = {
     "actors": "tests.cluster.test_pool",
     "embedding": "tests.embed",
     "verdicts": "tests.stats",
+    "wall clock": "tests.tune.test_wall_clock",
+    "Slurm itself": "tests.cluster.test_dev",
+    "Slurm": "tests.cluster.test_slurm",
+    "Slurm's failures": "tests.cluster.test_slurm_failures",
+    "submission": "tests.submit",
 }
 
 
 def main() -> int:
     """Count what ran of each required group; 1 when one did not run or skipped a test."""
-    cases = list(ElementTree.parse(sys.argv[1]).iter("testcase"))
+    cases = [case for path in sys.argv[1:] for case in ElementTree.parse(path).iter("testcase")]
     code = 0
     for name, module in REQUIRED.items():
-        group = [case for case in cases if case.get("classname", "").startswith(module)]
+        group = [c for c in cases if f"{c.get('classname')}.".startswith(f"{module}.")]
         skipped = [case for case in group if case.find("skipped") is not None]
         sys.stdout.write(f"{name}: {len(group) - len(skipped)} ran, {len(skipped)} skipped\n")
         code |= not group or bool(skipped)

@@ -109,6 +109,6 @@ def case(slurm: Slurm, tmp_path: Path, trained_vae: Path) -> Iterator[Case]:
     tmp_path.chmod(0o755)
     made = Case(slurm, tmp_path, trained_vae)
     yield made
-    slurm.run("scancel", "--user=root")
+    slurm.run("scancel", "--partition=short")
     for job in made.jobs:
         job.wait(120)

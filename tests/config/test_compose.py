@@ -218,6 +218,11 @@ def test_launcher_prints_the_line_that_submits(outline, launcher, site):
     assert f": sbatch cluster/ray_head.sh {words})" in str(error.value)
 
 
+def test_launcher_of_a_later_stage_submits_that_stage(outline):
+    with pytest.raises(ConfigError, match=r"--site arc --stages embed .*ray_head\.sh embed "):
+        load(outline, ["hydra/launcher=arc"], stage="embed")
+
+
 def test_launcher_in_the_folder_is_left_out(edit):
     folder = edit("train.yaml", "- _self_", "- override hydra/launcher: arc\n- _self_")
     assert any("hydra/launcher" in notice for notice in load(folder).notices)

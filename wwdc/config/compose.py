@@ -56,7 +56,7 @@ def load(
     """
     folder = experiment_folder(folder)
     parsed = [parse_override(text) for text in overrides]
-    _refuse_launchers(folder, parsed)
+    _refuse_launchers(folder, parsed, stage)
     sources = read_folder(folder, stage)
     primary = next(iter(sources.files)) if stage == "embed" else "train.yaml"
     notices: list[str] = []
@@ -101,7 +101,7 @@ def load(
     )
 
 
-def _refuse_launchers(folder: Path, parsed: Sequence[Override]) -> None:
+def _refuse_launchers(folder: Path, parsed: Sequence[Override], stage: Stage) -> None:
     """The cluster is reached by Slurm, the searcher by tune.searcher, not by Hydra's plugins."""
     for override in parsed:
         if override.key == "hydra/launcher":
@@ -109,8 +109,9 @@ def _refuse_launchers(folder: Path, parsed: Sequence[Override]) -> None:
             sites = _CONF.parent / "cluster" / "scripts" / "sites"
             shipped = any(path.stem == override.value for path in sites.glob("*.env"))
             site = ["--site", str(override.value)] if shipped else []
-            line = shlex.join(["python", "-m", "wwdc.submit", str(folder), *others, *site])
-            plain = shlex.join(["sbatch", "cluster/ray_head.sh", str(folder), *others])
+            own = ["--stages", stage] if stage == "embed" else []
+            line = shlex.join(["python", "-m", "wwdc.submit", str(folder), *others, *site, *own])
+            plain = shlex.join(["sbatch", "cluster/ray_head.sh", *own[1:], str(folder), *others])
             raise ConfigError(
                 f"{override.text}: points are started by Ray, not by a Hydra launcher. "
                 f"To run on the cluster: {line} (or plainly: {plain})"

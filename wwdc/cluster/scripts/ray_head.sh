@@ -38,9 +38,15 @@ find_python
 stage=
 if [ $# -gt 0 ]; then
   stage=tune
-  [ -d "$1" ] || { stage=$1 && shift; }
+  if [ ! -d "$1" ] || [ -d "${2:-}" ]; then
+    stage=$1
+    shift
+  fi
   [ $# -gt 0 ] || fail 2 "$stage: there is no such folder, and no EXPERIMENT follows a stage"
 fi
+
+[ "${SLURM_JOB_NUM_NODES:-1}" -eq 1 ] || [ -z "${SLURM_GPUS:-}" ] ||
+  fail 2 "give GPUs for each node, --gres=gpu:N or --gpus-per-node=N, not --gpus=$SLURM_GPUS"
 
 # --- the job ---------------------------------------------------------------------------------
 id=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}
@@ -48,7 +54,8 @@ id=${id:-$SLURM_JOB_ID}
 export WWDC_JOB_ID=${WWDC_FIRST_JOB:-$id}
 export WWDC_RESTARTS=$((${SLURM_RESTART_COUNT:-0} + ${WWDC_RESUBMITTED:-0}))
 export DATA_ROOT=${DATA_ROOT:-$PWD/data}
-export WWDC_JOB_DIR=$DATA_ROOT/.wwdc-$UID-$WWDC_JOB_ID
+folders=$DATA_ROOT/.wwdc-$UID-${SLURM_CLUSTER_NAME:-slurm}
+export WWDC_JOB_DIR=$folders-$WWDC_JOB_ID
 end=$(squeue --noheader --jobs="$SLURM_JOB_ID" --format=%e 2>/dev/null)
 WWDC_END=$(date -d "${end:-unknown}" +%s 2>/dev/null) && export WWDC_END || unset WWDC_END
 
@@ -64,7 +71,14 @@ say "job $id$again: ${stage:-no stage} on ${#nodes[@]} node(s) ${nodes[*]}${WWDC
 old_umask=$(umask)
 umask 077
 steps=$WWDC_JOB_DIR/steps
-mkdir -p "$steps" && rm -f "$steps"/* "$WWDC_JOB_DIR"/{ending,*.log} || fail 2 "cannot write to DATA_ROOT=$DATA_ROOT"
+gone() { # JOB
+  local said
+  said=$(squeue --noheader --jobs="$1" 2>&1) && [ -z "$said" ] || [[ $said == *"Invalid job id"* ]]
+}
+for stale in "$folders-"*; do # of jobs that were cancelled while they waited
+  [ -s "$stale/slurm-id" ] && gone "$(<"$stale/slurm-id")" && rm -rf "$stale"
+done
+mkdir -p "$steps" && echo "$SLURM_JOB_ID" >"$WWDC_JOB_DIR/slurm-id" && rm -f "$steps"/* "$WWDC_JOB_DIR"/{ending,*.log} || fail 2 "cannot write to DATA_ROOT=$DATA_ROOT"
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=$WWDC_JOB_DIR/token
 head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n' >"$RAY_AUTH_TOKEN_PATH"
 umask "$old_umask"
@@ -121,6 +135,13 @@ send_back() { # REASON
   fi
   local next
   next=$(resubmit) || leave 3
+  next=${next%%;*}
+  echo "$next" >"$WWDC_JOB_DIR/slurm-id"
+  # What waits for the end of this job is meant to wait for the end of the work.
+  squeue --noheader --me --states=PENDING --format="%i %E" | while read -r waiting reason; do
+    [[ $reason =~ afterany:$SLURM_JOB_ID([^0-9]|$) ]] && [ "$waiting" != "$next" ] &&
+      scontrol update "jobid=$waiting" "dependency=afterany:$next"
+  done
   say "$1: job $next goes on where this one was (requeueing is off)"
   exit 3
 }
