@@ -10,7 +10,6 @@ REQUIRED = {
     "searches": "tests.tune.test_searches",
     "survival": "tests.tune.test_survival",
     "killed searches": "tests.tune.test_killed_searches",
-    "lost nodes": "tests.tune.test_nodes",
     "leaks": "tests.tune.test_leaks",
     "actors": "tests.cluster.test_pool",
     "embedding": "tests.embed",

@@ -11,6 +11,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,12 +21,20 @@ from typing import NamedTuple, TypeVar
 import psutil
 import pytest
 
-from tests.nodes import WHY_NOT as NO_NAMESPACES
-
 DEV = Path(__file__).parents[2] / "wwdc" / "cluster" / "scripts" / "dev"
 LOCAL = "/tmp/wwdc-local"
 PREFIX = "wwdc-test-"
-PROGRAMS = ("slurmctld", "slurmd", "sbatch", "munged", "flock")
+PROGRAMS = (
+    "slurmctld",
+    "slurmd",
+    "sbatch",
+    "munged",
+    "flock",
+    "ip",
+    "nsenter",
+    "setpriv",
+    "unshare",
+)
 COMMAND_S = 60.0
 ENDED = {
     "BOOT_FAIL",
@@ -406,8 +415,18 @@ def _remove_stale() -> None:
 
 
 def _missing() -> str:
+    """Why this machine cannot have hosts of its own; empty where it can."""
+    if sys.platform != "linux":
+        return "needs Linux's namespaces"
+    if os.geteuid() != 0:
+        return "needs root to make network namespaces"
     absent = [program for program in PROGRAMS if shutil.which(program) is None]
-    return NO_NAMESPACES or (f"needs {', '.join(absent)}" if absent else "")
+    if absent:
+        return f"needs {', '.join(absent)}"
+    name = f"{PREFIX}{os.getpid()}"
+    tried = subprocess.run(["ip", "netns", "add", name], check=False, capture_output=True)
+    subprocess.run(["ip", "netns", "delete", name], check=False, capture_output=True)
+    return "" if tried.returncode == 0 else f"no network namespaces: {tried.stderr.decode()}"
 
 
 WHY_NOT = _missing()

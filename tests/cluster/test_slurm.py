@@ -40,13 +40,13 @@ def test_twelve_points_on_three_hosts(case: Case):
 
 def test_a_job_goes_on_over_its_time_limit(case: Case):
     experiment = case.experiment(SECOND)
-    limit = ("--time=2", "--signal=B:USR1@45")
+    limit = ("--time=3", "--signal=B:USR1@30")  # which comes up to a minute before
     four = "tune.resources.cpu=0.5"  # at a time
-    job = case.submit(experiment, "trainer.max_epochs=80", four, options=limit)
+    job = case.submit(experiment, "trainer.max_epochs=130", four, options=limit)
     assert job.wait(800) == 0, job.text()
     assert int(job.fields()["Restarts"]) >= 1
     trained = epochs_logged(case.root)
-    assert len(trained) == len(set(trained)) == 4 * 80
+    assert len(trained) == len(set(trained)) == 4 * 130
     assert len(case.products()) == 4
     log = job.text()
     assert "paused" in log and "is back in the queue and will go on where it was" in log
