@@ -1,4 +1,4 @@
-"""Picture of Ray's dashboard during a real sweep, for docs/sweeps.md.
+"""Picture of Ray's dashboard during a real sweep, for docs/cluster.md.
 
     python docs/dashboard.py [--out docs/images/dashboard.png]
 

@@ -12,11 +12,11 @@ from wwdc.cli import main
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 LINES = sorted(
     {
-        line.split(" #")[0].strip()
+        line.split(" #")[0].strip().removeprefix("$ ")
         for page in PAGES
-        for block in re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL)
+        for block in re.findall(r"```(?:sh|console)\n(.*?)```", page.read_text(), re.DOTALL)
         for line in block.replace("\\\n", " ").splitlines()
-        if line.strip().startswith("python -m wwdc.")
+        if line.strip().removeprefix("$ ").startswith("python -m wwdc.")
     }
 )
 
@@ -27,13 +27,15 @@ def test_there_are_commands():
 
 @pytest.mark.parametrize("line", LINES)
 def test_a_documented_command_is_accepted(line, data_root, monkeypatch, capsys):
-    """Sweeps as a dry run; the others as they are, on an empty tree."""
+    """Sweeps as a dry run, jobs not submitted; the others as they are, on an empty tree."""
     monkeypatch.chdir(REPOSITORY)
     _, _, module, *arguments = shlex.split(line)
     stage = module.removeprefix("wwdc.")
     if stage == "tune" and "--dry-run" not in arguments:
         arguments.append("--dry-run")
-    missing = stage in ("prepare", "embed", "stats") or arguments[:1] == ["best"]
+    if stage == "submit" and "--print" not in arguments:
+        arguments.append("--print")
+    missing = stage in ("prepare", "embed", "stats", "submit") or arguments[:1] == ["best"]
     assert main([stage, *arguments]) in ((0, 2) if missing else (0,)), capsys.readouterr().err
 
 

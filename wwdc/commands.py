@@ -1,9 +1,10 @@
 """What the command lines of the stages share: the parser and the one JSON document."""
 
-__all__ = ["print_json", "stage_parser"]
+__all__ = ["again", "print_json", "stage_parser"]
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,6 +31,15 @@ def stage_parser(
         parser.add_argument(f"--{name}", action="store_true", help=text)
     parser.add_argument("--trust", action="store_true", help="run Python of the experiment folder")
     return parser
+
+
+def again(stage: str, options: argparse.Namespace) -> str:
+    """The command line that goes on with what was stopped: all but the address of a Ray."""
+    overrides = [text for text in options.overrides if not text.startswith("tune.address=")]
+    trust = ["--trust"] if options.trust else []
+    return shlex.join(
+        ["python", "-m", f"wwdc.{stage}", str(options.experiment), *overrides, *trust]
+    )
 
 
 def print_json(document: Mapping[str, Any]) -> None:

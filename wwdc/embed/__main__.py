@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from wwdc.cluster.job import batch_job
-from wwdc.commands import print_json, stage_parser
+from wwdc.commands import again, print_json, stage_parser
 from wwdc.config import load_stage
 from wwdc.embed.jobs import Job, find_jobs
 from wwdc.errors import ProductError
@@ -144,7 +144,7 @@ def _show_end(
             screen.print(text, markup=False, soft_wrap=True)
     screen.print(f"Embeddings: {tree.embeddings}", markup=False, soft_wrap=True)
     if code in (EXIT_STOPPED, EXIT_INTERRUPTED):
-        text = f"Stopped. The same command goes on: python -m wwdc.embed {options.experiment}"
+        text = f"Stopped. The same command goes on: {again('embed', options)}"
     else:
         text = f"Next: python -m wwdc.stats {options.experiment}"
     screen.print(text, markup=False, soft_wrap=True)

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from wwdc.cluster.job import batch_job
-from wwdc.commands import print_json, stage_parser
+from wwdc.commands import again, print_json, stage_parser
 from wwdc.config import TuneConfig, load_stage
 from wwdc.errors import ProductError
 from wwdc.products import Tree
@@ -151,8 +151,8 @@ class _Suite:
                     stop=stop,
                 )
         except Stopped as stopped:
-            command = f"python -m wwdc.stats {self.options.experiment}"
-            self.screen.print(f"Stopped. The same command goes on: {command}", markup=False)
+            text = f"Stopped. The same command goes on: {again('stats', self.options)}"
+            self.screen.print(text, markup=False, soft_wrap=True)
             made = self.store.loaded(unit.id for unit in left)
             return batch_job().stopped(bool(made)) if stopped.code == EXIT_STOPPED else stopped.code
         failed = {failure.unit.id for failure in failures}  # an earlier run may have kept them

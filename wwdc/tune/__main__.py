@@ -9,7 +9,7 @@ from rich.console import Console
 
 from wwdc.cluster.job import batch_job
 from wwdc.cluster.room import room_of
-from wwdc.commands import print_json, stage_parser
+from wwdc.commands import again, print_json, stage_parser
 from wwdc.config import Composed, load
 from wwdc.config.schema import TuneConfig
 from wwdc.products import Tree
@@ -109,7 +109,6 @@ def _show_end(
 ) -> None:
     counts = plan.counts
     finished = counts["done"] + counts["stopped"]
-    folder = options.experiment
     if not trained and code == 0:
         screen.print(f"All {finished} points are done; nothing to train.")
     else:
@@ -121,9 +120,11 @@ def _show_end(
     _show_failures(plan, tree, screen)
     screen.print(f"Products: {tree.path}", markup=False, soft_wrap=True)
     if code in (EXIT_STOPPED, EXIT_INTERRUPTED):
-        screen.print(f"Stopped. The same command goes on: python -m wwdc.tune {folder}")
+        command = again("tune", options)
+        screen.print(f"Stopped. The same command goes on: {command}", markup=False, soft_wrap=True)
     else:
-        screen.print(f"Next: python -m wwdc.products ls {folder}", markup=False, soft_wrap=True)
+        command = f"python -m wwdc.products ls {options.experiment}"
+        screen.print(f"Next: {command}", markup=False, soft_wrap=True)
 
 
 def _show_failures(plan: Plan, tree: Tree, screen: Console) -> None:

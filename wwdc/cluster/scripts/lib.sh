@@ -1,7 +1,7 @@
 # What the batch script and the nodes share. To be sourced by bash.
 # shellcheck shell=bash
 
-say() { printf '[%s] wwdc: %s\n' "$(date +%H:%M:%S)" "$*"; }
+say() { printf '[%(%T)T] wwdc: %s\n' -1 "$*"; } # no process of its own, which a signal could end
 
 fail() { # CODE TEXT...
   local code=$1
@@ -29,7 +29,7 @@ find_python() {
   for candidate in "${WWDC_PYTHON:-}" "$there/../../../.venv/bin/python" \
     "$there/../../../../../../bin/python" "$(command -v python3)"; do
     if [ -n "$candidate" ] && [ -x "$candidate" ]; then
-      WWDC_PYTHON=$candidate
+      WWDC_PYTHON=$(readlink -f "${candidate%/*}")/${candidate##*/}
       export WWDC_PYTHON
       return
     fi

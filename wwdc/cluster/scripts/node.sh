@@ -69,7 +69,7 @@ trap clean EXIT
 trap 'send_back_headless; exit 0' TERM INT HUP
 
 # --- Ray -------------------------------------------------------------------------------------
-address=$(own_address)
+address=$(own_address) || exit 2
 interface=$(interface_of "$address")
 [ -z "$interface" ] || export GLOO_SOCKET_IFNAME=$interface NCCL_SOCKET_IFNAME=$interface
 cpus=${SLURM_CPUS_ON_NODE:-1}

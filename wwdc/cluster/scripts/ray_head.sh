@@ -47,6 +47,12 @@ fi
 
 [ "${SLURM_JOB_NUM_NODES:-1}" -eq 1 ] || [ -z "${SLURM_GPUS:-}" ] ||
   fail 2 "give GPUs for each node, --gres=gpu:N or --gpus-per-node=N, not --gpus=$SLURM_GPUS"
+ports=$("$WWDC_PYTHON" -m wwdc.cluster.ports "$SLURM_JOB_ID" "$UID") ||
+  fail 2 "$WWDC_PYTHON cannot run wwdc. Is it installed there?"
+[ -z "$stage" ] || "$WWDC_PYTHON" -c 'import importlib.util, sys
+sys.exit(not importlib.util.find_spec(f"wwdc.{sys.argv[1]}.__main__"))' "$stage" 2>/dev/null ||
+  fail 2 "$stage: there is no such stage, and no such folder"
+address=$(own_address) || exit 2
 
 # --- the job ---------------------------------------------------------------------------------
 id=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}
@@ -84,10 +90,8 @@ head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n' >"$RAY_AUTH_TOKEN_PATH"
 umask "$old_umask"
 
 # --- Ray -------------------------------------------------------------------------------------
-ports=$("$WWDC_PYTHON" -m wwdc.cluster.ports "$SLURM_JOB_ID" "$UID") ||
-  fail 2 "$WWDC_PYTHON cannot run wwdc. Is it installed there?"
 port() { sed -n "s/^$1=//p" <<<"$ports"; }
-RAY_ADDRESS=$(own_address):$(port gcs)
+RAY_ADDRESS=$address:$(port gcs)
 export RAY_ADDRESS
 export WWDC_DASHBOARD_PORT=$(port dashboard) WWDC_CLIENT_PORT=$(port client) WWDC_AGENT_PORT=$(port agent)
 export AUTOSCALER_METRIC_PORT=$(port autoscaler_metrics) DASHBOARD_METRIC_PORT=$(port dashboard_metrics)
@@ -230,7 +234,7 @@ if [ -z "$stage" ]; then
   say "Ray runs at $RAY_ADDRESS. Its token: $RAY_AUTH_TOKEN_PATH"
   cat <<TEXT
 a shell on it:   srun --jobid=$SLURM_JOB_ID --overlap --nodelist=$head --pty bash
-  and there:     export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=$RAY_AUTH_TOKEN_PATH
+  and there:     export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=$RAY_AUTH_TOKEN_PATH WWDC_END=${WWDC_END:-}
                  $WWDC_PYTHON -m wwdc.tune EXPERIMENT tune.address=$RAY_ADDRESS
 its dashboard:   ssh -L 8265:127.0.0.1:$WWDC_DASHBOARD_PORT $(id -un)@$head
   and then:      http://127.0.0.1:8265, which asks for the token
@@ -240,6 +244,7 @@ TEXT
   leave 0
 fi
 
+say "Ray's dashboard: ssh -L 8265:127.0.0.1:$WWDC_DASHBOARD_PORT $(id -un)@$head, token in $RAY_AUTH_TOKEN_PATH"
 private_folders
 export TMPDIR=$scratch_folder/tmp
 run "$WWDC_PYTHON" -m "wwdc.$stage" "$@" "tune.address=$RAY_ADDRESS"
@@ -250,7 +255,8 @@ if [ -n "$cancelled" ]; then
 fi
 if [ -n "$lost" ]; then
   tail -n 25 "$WWDC_JOB_DIR/$head.log"
-  [ "$WWDC_RESTARTS" -ge 3 ] || send_back "Ray ended on $head"
+  echo "$id" >>"$WWDC_JOB_DIR/lost"
+  [ "$(wc -l <"$WWDC_JOB_DIR/lost")" -gt 3 ] || send_back "Ray ended on $head"
   leave 1
 fi
 case $code in
