@@ -17,6 +17,7 @@ STAGES = {
     "stats": "test what is left in the residuals: what was removed, what leaks",
     "submit": "send an experiment's stages to a Slurm cluster",
     "products": "list, choose, check and tidy an experiment's products",
+    "doctor": "check this machine: Python, DATA_ROOT, Ray, Slurm, GPUs, and how to mend what fails",
 }
 
 

@@ -10,11 +10,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
-import psutil
 import ray
 from ray.job_config import JobConfig
 
+from wwdc.cluster.folders import hold, is_left_over
 from wwdc.cluster.room import Engine, Room
 from wwdc.config.devices import gpu_count
 from wwdc.config.schema import TuneConfig
@@ -42,10 +43,12 @@ class LocalRay:
 
     folder: Path
     dashboard: str | None
+    lock: IO[str]
 
     def end(self) -> None:
         """Shut it down and remove what it wrote."""
         ray.shutdown()
+        self.lock.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -100,7 +103,7 @@ def start_local(cpus: int, dashboard: bool, name: str = "wwdc") -> LocalRay:
         RAY_TRAIN_ENABLE_STATE_TRACKING="1",
         **TUNE_ENVIRONMENT,
     )
-    folder = _ray_folder()
+    folder, lock = _ray_folder()
     context = ray.init(
         address="local",
         num_cpus=cpus,
@@ -112,7 +115,7 @@ def start_local(cpus: int, dashboard: bool, name: str = "wwdc") -> LocalRay:
         _temp_dir=str(folder),
         job_config=_named(name),
     )
-    return LocalRay(folder, f"http://{context.dashboard_url}" if dashboard else None)
+    return LocalRay(folder, f"http://{context.dashboard_url}" if dashboard else None, lock)
 
 
 def _named(name: str) -> JobConfig:
@@ -131,14 +134,14 @@ def _connected(where: str) -> Room:
     return Room(where, tuple(nodes))
 
 
-def _ray_folder() -> Path:
+def _ray_folder() -> tuple[Path, IO[str]]:
     """A short folder for Ray (a socket's path has 107 bytes); those of killed runs are removed."""
     parent = Path("/tmp")
-    for stale in parent.glob("wwdc-ray-*-*"):
-        pid = stale.name.split("-")[2]
-        if pid.isdigit() and not psutil.pid_exists(int(pid)):
-            shutil.rmtree(stale, ignore_errors=True)
-    return Path(tempfile.mkdtemp(prefix=f"wwdc-ray-{os.getpid()}-", dir=parent))
+    for folder in parent.glob("wwdc-ray-*"):
+        if is_left_over(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"wwdc-ray-{os.getpid()}-", dir=parent))
+    return folder, hold(folder)
 
 
 def _free_port() -> int:

@@ -61,7 +61,7 @@ interface_of() { # ADDRESS
 # other temporary files.
 private_folders() {
   local parent=${TMPDIR:-/tmp} name=wwdc-$UID-$SLURM_JOB_ID
+  scratch_folder=${WWDC_SCRATCH:-$parent}/$name
   [ $((${#parent} + ${#name})) -lt 28 ] || parent=/tmp
   ray_folder=$parent/$name
-  scratch_folder=${WWDC_SCRATCH:-$parent}/$name
 }

@@ -2,6 +2,7 @@
 # Ray on one node of a Slurm job, in the foreground: `node.sh head|worker`, started by ray_head.sh.
 # All it writes is in a private folder on the node's own disk, which it removes.
 set -uo pipefail
+ROOM=20000000 # bytes
 . "$WWDC_CLUSTER/lib.sh"
 log=$WWDC_JOB_DIR/$(hostname).log
 { [ -r "$RAY_AUTH_TOKEN_PATH" ] && [ -w "$WWDC_JOB_DIR" ]; } ||
@@ -27,23 +28,26 @@ for stale in "${ray_folder%/*}/wwdc-$UID-"* "${scratch_folder%/*}/wwdc-$UID-"*; 
   [ -O "$stale" ] && [ -f "$stale/.lock" ] && flock -n "$stale/.lock" rm -rf "$stale"
 done
 umask 077
-for folder in "$ray_folder" "$scratch_folder"; do
-  mkdir -p "$folder/tmp" && [ -O "$folder" ] && chmod 700 "$folder" && exec 9>>"$folder/.lock" ||
-    fail 1 "cannot make $folder on $host: is its disk full, or the folder somebody else's?"
-done
-exec 9>>"$ray_folder/.lock"
-flock -n 9 || fail 1 "$ray_folder on $host is used by another process of this job"
-export TMPDIR=$scratch_folder/tmp
+held=()
+hold() { # FOLDER DESCRIPTOR: make it, ours alone, and lock it as long as we live
+  mkdir -p "$1/tmp" && [ -O "$1" ] && chmod 700 "$1" && eval "exec $2>>\"\$1/.lock\"" ||
+    fail 1 "cannot make $1 on $host: is its disk full, or the folder somebody else's?"
+  flock -n "$2" || fail 1 "$1 on $host is used by another process of this job"
+  held+=("$1")
+  # Without room Ray starts, or seems to, and says nothing.
+  head -c "$ROOM" /dev/zero >"$1/tmp/room" && rm "$1/tmp/room" ||
+    fail 1 "no room for $((ROOM / 1000000)) MB in $1 on $host: is its disk full?"
+}
 
 # --- the end ---------------------------------------------------------------------------------
-running() { [ "$(squeue --noheader --jobs="$SLURM_JOB_ID" --format=%T 2>/dev/null)" = RUNNING ]; }
+running() { [ "$(squeue --noheader --jobs="$WWDC_SLURM_ID" --format=%T 2>/dev/null)" = RUNNING ]; }
 head_answers() { timeout 3 bash -c ": <'/dev/tcp/${RAY_ADDRESS%:*}/${RAY_ADDRESS##*:}'" 2>/dev/null; }
 
 # With --no-kill Slurm lets a job go on without its first node, where the script ran.
 send_back_headless() {
   [ "$role" = worker ] && [ ! -e "$WWDC_JOB_DIR/ending" ] && running && ! head_answers || return
   say "the job's first node is gone: sending the job back to the queue"
-  scontrol requeue "$WWDC_REQUEUE_ID"
+  scontrol requeue "$WWDC_SLURM_ID"
 }
 
 descendants() { # of a process
@@ -63,9 +67,12 @@ clean() {
   done
   # shellcheck disable=SC2046
   kill -KILL $(descendants $$) 2>/dev/null
-  rm -rf "$ray_folder" "$scratch_folder"
+  rm -rf "${held[@]}"
 }
 trap clean EXIT
+hold "$ray_folder" 9
+[ "$scratch_folder" = "$ray_folder" ] || hold "$scratch_folder" 8
+export TMPDIR=$scratch_folder/tmp
 trap 'send_back_headless; exit 0' TERM INT HUP
 
 # --- Ray -------------------------------------------------------------------------------------
@@ -96,7 +103,7 @@ for attempt in 1 2 3; do
   if [ "$role" = worker ]; then
     for _ in $(seq 240); do head_answers && break || sleep 0.5; done
   fi
-  "$WWDC_PYTHON" -c 'from ray.scripts.scripts import main; main()' start "${options[@]}" 9>&- &
+  "$WWDC_PYTHON" -c 'from ray.scripts.scripts import main; main()' start "${options[@]}" 8>&- 9>&- &
   ray=$!
   wait "$ray"
   code=$?

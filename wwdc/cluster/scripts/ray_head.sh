@@ -20,9 +20,12 @@ if [ -z "${SLURM_JOB_ID:-}" ]; then
   sed -n '2,/^#SBATCH/{/^#SBATCH/!s/^# \{0,1\}//p}' "$0"
   exit 2
 fi
+# To Slurm's commands the number of an array's last task means the whole array.
+id=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}
+export WWDC_SLURM_ID=${id:=$SLURM_JOB_ID}
 # Slurm runs a copy of this file: where the original lies, the job's record says.
 if [ -z "${WWDC_CLUSTER:-}" ]; then
-  original=$(scontrol show job "$SLURM_JOB_ID" | sed -n 's/^ *Command=\(.*ray_head\.sh\).*/\1/p')
+  original=$(scontrol show job "$id" | sed -n 's/^ *Command=\(.*ray_head\.sh\).*/\1/p')
   WWDC_CLUSTER=$(dirname "$(readlink -f "${original:-cluster/ray_head.sh}")")
 fi
 [ -f "$WWDC_CLUSTER/lib.sh" ] || {
@@ -55,20 +58,18 @@ sys.exit(not importlib.util.find_spec(f"wwdc.{sys.argv[1]}.__main__"))' "$stage"
 address=$(own_address) || exit 2
 
 # --- the job ---------------------------------------------------------------------------------
-id=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}
-id=${id:-$SLURM_JOB_ID}
 export WWDC_JOB_ID=${WWDC_FIRST_JOB:-$id}
 export WWDC_RESTARTS=$((${SLURM_RESTART_COUNT:-0} + ${WWDC_RESUBMITTED:-0}))
 export DATA_ROOT=${DATA_ROOT:-$PWD/data}
 folders=$DATA_ROOT/.wwdc-$UID-${SLURM_CLUSTER_NAME:-slurm}
 export WWDC_JOB_DIR=$folders-$WWDC_JOB_ID
-end=$(squeue --noheader --jobs="$SLURM_JOB_ID" --format=%e 2>/dev/null)
+end=$(squeue --noheader --jobs="$id" --format=%e 2>/dev/null)
 WWDC_END=$(date -d "${end:-unknown}" +%s 2>/dev/null) && export WWDC_END || unset WWDC_END
 
 mapfile -t hosts < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
 head=${SLURMD_NODENAME:-${hosts[0]}}
 nodes=("$head")
-export WWDC_HEAD=$head WWDC_REQUEUE_ID=$id
+export WWDC_HEAD=$head
 for host in "${hosts[@]}"; do [ "$host" = "$head" ] || nodes+=("$host"); done
 
 again=$([ "$WWDC_RESTARTS" -gt 0 ] && echo ", start $((WWDC_RESTARTS + 1))")
@@ -84,7 +85,7 @@ gone() { # JOB
 for stale in "$folders-"*; do # of jobs that were cancelled while they waited
   [ -s "$stale/slurm-id" ] && gone "$(<"$stale/slurm-id")" && rm -rf "$stale"
 done
-mkdir -p "$steps" && echo "$SLURM_JOB_ID" >"$WWDC_JOB_DIR/slurm-id" && rm -f "$steps"/* "$WWDC_JOB_DIR"/{ending,*.log} || fail 2 "cannot write to DATA_ROOT=$DATA_ROOT"
+mkdir -p "$steps" && echo "$id" >"$WWDC_JOB_DIR/slurm-id" && rm -f "$steps"/* "$WWDC_JOB_DIR"/{ending,*.log} || fail 2 "cannot write to DATA_ROOT=$DATA_ROOT"
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=$WWDC_JOB_DIR/token
 head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n' >"$RAY_AUTH_TOKEN_PATH"
 umask "$old_umask"
@@ -108,12 +109,13 @@ booted=()
 stage_pid=
 warned=
 cancelled=
+ready=
 lost=
 
 end_ray() { # every step ends Ray on its node and removes what it wrote there
   trap '' HUP
   touch "$WWDC_JOB_DIR/ending"
-  scancel --signal=TERM "$SLURM_JOB_ID" 2>/dev/null
+  scancel --signal=TERM "$id" 2>/dev/null
   for _ in $(seq 200); do
     jobs -rp | grep -q . || return 0
     sleep 0.1
@@ -153,7 +155,7 @@ send_back() { # REASON
 # The same job once more, by what Slurm knows of it.
 resubmit() {
   local record name option value options=()
-  record=$(scontrol show job --oneliner "$SLURM_JOB_ID")
+  record=$(scontrol show job --oneliner "$id")
   for name in Partition:partition Account:account QOS:qos TimeLimit:time JobName:job-name \
     NumNodes:nodes CPUs/Task:cpus-per-task MinMemoryNode:mem MinMemoryCPU:mem-per-cpu \
     TresPerNode:gres Features:constraint; do
@@ -165,7 +167,7 @@ resubmit() {
   done
   value=$(sed -n 's/.* StdOut=\(.*\) Power=.*/\1/p' <<<"$record")
   [ -z "$value" ] || options+=("--output=$value")
-  sbatch --parsable "${options[@]}" --dependency="afterany:$SLURM_JOB_ID" \
+  sbatch --parsable "${options[@]}" --dependency="afterany:$id" \
     --export="ALL,WWDC_FIRST_JOB=$WWDC_JOB_ID,WWDC_RESUBMITTED=$((WWDC_RESTARTS + 1))" \
     "$WWDC_CLUSTER/ray_head.sh" "${arguments[@]}"
 }
@@ -185,8 +187,12 @@ end_stage() {
   (sleep 5 && kill -KILL "$stage_pid") 2>/dev/null & # without Ray it may wait for ever
 }
 head_ended() {
-  case $(squeue --noheader --jobs="$SLURM_JOB_ID" --format=%T 2>/dev/null) in
-    RUNNING) lost=1 && say "Ray ended on $head" ;;
+  case $(squeue --noheader --jobs="$id" --format=%T 2>/dev/null) in
+    RUNNING)
+      [ -n "$ready" ] || return # who waits for the nodes finds out, and tells why
+      lost=1
+      say "Ray ended on $head"
+      ;;
     *) cancelled=1 ;;
   esac
   end_stage
@@ -215,6 +221,10 @@ run() { # COMMAND...: in the background, so that signals are heard; its exit cod
   return "$code"
 }
 
+tell() { # LINES HOST: the end of its log
+  [ ! -s "$WWDC_JOB_DIR/$2.log" ] || tail -n "$1" "$WWDC_JOB_DIR/$2.log" | sed "s/^/$2: /"
+}
+
 run "$WWDC_PYTHON" -m wwdc.cluster.nodes --patience "${WWDC_PATIENCE:-180}" "$RAY_ADDRESS" "$steps" "${nodes[@]}"
 code=$?
 [ -z "$cancelled" ] || leave 130
@@ -224,16 +234,17 @@ if [ -n "$warned" ]; then
   leave 1
 fi
 if [ "$code" -ne 0 ]; then
-  for host in "${nodes[@]}"; do
-    [ ! -s "$WWDC_JOB_DIR/$host.log" ] || tail -n 25 "$WWDC_JOB_DIR/$host.log" | sed "s/^/$host: /"
-  done
+  for host in "${nodes[@]}"; do tell 25 "$host"; done
   leave "$code"
 fi
+for host in "${nodes[@]:1}"; do [ ! -e "$steps/$host.exit" ] || tell 5 "$host"; done
+ready=1
+[ ! -e "$steps/$head.exit" ] || head_ended
 
 if [ -z "$stage" ]; then
   say "Ray runs at $RAY_ADDRESS. Its token: $RAY_AUTH_TOKEN_PATH"
   cat <<TEXT
-a shell on it:   srun --jobid=$SLURM_JOB_ID --overlap --nodelist=$head --pty bash
+a shell on it:   srun --jobid=$id --overlap --nodelist=$head --pty bash
   and there:     export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=$RAY_AUTH_TOKEN_PATH WWDC_END=${WWDC_END:-}
                  $WWDC_PYTHON -m wwdc.tune EXPERIMENT tune.address=$RAY_ADDRESS
 its dashboard:   ssh -L 8265:127.0.0.1:$WWDC_DASHBOARD_PORT $(id -un)@$head
@@ -241,7 +252,7 @@ its dashboard:   ssh -L 8265:127.0.0.1:$WWDC_DASHBOARD_PORT $(id -un)@$head
 the end:         scancel $id
 TEXT
   run sleep infinity
-  leave 0
+  leave "${lost:-0}"
 fi
 
 say "Ray's dashboard: ssh -L 8265:127.0.0.1:$WWDC_DASHBOARD_PORT $(id -un)@$head, token in $RAY_AUTH_TOKEN_PATH"
@@ -254,7 +265,7 @@ if [ -n "$cancelled" ]; then
   leave 130
 fi
 if [ -n "$lost" ]; then
-  tail -n 25 "$WWDC_JOB_DIR/$head.log"
+  tell 25 "$head"
   echo "$id" >>"$WWDC_JOB_DIR/lost"
   [ "$(wc -l <"$WWDC_JOB_DIR/lost")" -gt 3 ] || send_back "Ray ended on $head"
   leave 1
