@@ -3,7 +3,8 @@
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,13 @@ class Case:
             if (claim.parent / "last.ckpt").is_file():
                 found[claim.parent.name] = json.loads(claim.read_text())["host"]
         return found
+
+    def until(self, ask: Callable[[], object], timeout: float) -> None:
+        """Wait until *ask* says yes; the last job's output is shown if it never does."""
+        end = time.monotonic() + timeout
+        while not ask():
+            assert time.monotonic() < end, self.jobs[-1].text()
+            time.sleep(0.2)
 
     def leftovers(self) -> dict[str, list[str]]:
         """What the jobs left on the hosts and the shared disk: processes, files."""

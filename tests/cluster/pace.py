@@ -1,9 +1,11 @@
-"""Callbacks of test experiments: points that take their time, or more memory than there is."""
+"""Callbacks of test experiments: points that take their time, or more than there is."""
 
-__all__ = ["Hungry", "Pace"]
+__all__ = ["Ballast", "Hungry", "Pace"]
 
+import errno
 import os
 import time
+from pathlib import Path
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
@@ -31,3 +33,21 @@ class Hungry(Callback):
         if trainer.current_epoch == 1 and int(os.environ["PL_GLOBAL_SEED"]) == self.seed:
             while True:
                 self.eaten.append(bytearray(os.urandom(1024)) * (CHUNK // 1024))
+
+
+class Ballast(Callback):
+    """Fills the disk a point works on in the second epoch of the points with one seed."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.current_epoch != 1 or int(os.environ["PL_GLOBAL_SEED"]) != self.seed:
+            return
+        try:
+            with (Path(trainer.default_root_dir) / "ballast").open("wb", buffering=0) as file:
+                while file.write(bytes(CHUNK)):
+                    pass
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise

@@ -2,10 +2,12 @@
 
 __all__ = ["Ended", "TrialSpec", "complete", "hold", "record_failure"]
 
+import errno
 import json
 import math
 import platform
 import shutil
+import socket
 import sys
 import tempfile
 import traceback
@@ -18,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from wwdc import products
 from wwdc.config import fill
 from wwdc.config.tree import put
-from wwdc.errors import ProductError
+from wwdc.errors import ProductError, TrainingError
 from wwdc.products import Info, Parent, Tree, atomic_write, claim, now, publish_point
 from wwdc.tune.exchange import FILES, Exchange, schedule, take_over
 from wwdc.tune.identity import digest
@@ -136,16 +138,14 @@ def complete(
             put(config, key, value)
     rank = distributed.rank if distributed else 0
     place = digest(str(spec.tree.path.resolve()), 8)  # another tree may train the same point here
-    work = _scratch(
-        config["paths"].get("scratch_data_dir"), f"wwdc-{place}-{spec.point_id}-{rank}-"
-    )
+    scratch = config["paths"].get("scratch_data_dir")
     log = spec.tree.multiruns / spec.job_id / "logs" / f"{spec.job_num}.log"
 
     def note(row: Row) -> "Wish | None":
         log_epoch(row)
         return report(row)
 
-    try:
+    with _scratch(scratch, f"wwdc-{place}-{spec.point_id}-{rank}-") as work:
         with logging_to(log) if rank == 0 else nullcontext():
             result = train_point(
                 config,
@@ -163,18 +163,35 @@ def complete(
             publish_point(spec.tree, result.checkpoint, info, spec.keep / "metrics.csv")
             for name in IN_PROGRESS:
                 (spec.keep / name).unlink(missing_ok=True)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
     return Ended(status, result.metrics)
 
 
-def _scratch(parent: str | None, prefix: str) -> Path:
-    """A fresh node-local folder; those that a killed process of this point left are removed."""
+@contextmanager
+def _scratch(parent: str | None, prefix: str) -> Iterator[Path]:
+    """A fresh node-local folder; those that a killed process of this point left are removed.
+
+    Raises:
+        TrainingError: its disk is full.
+    """
     folder = Path(parent or tempfile.gettempdir())
-    folder.mkdir(parents=True, exist_ok=True)
-    for stale in folder.glob(f"{prefix}*"):
-        shutil.rmtree(stale, ignore_errors=True)
-    return Path(tempfile.mkdtemp(prefix=prefix, dir=folder))
+    work = None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for stale in folder.glob(f"{prefix}*"):
+            shutil.rmtree(stale, ignore_errors=True)
+        work = Path(tempfile.mkdtemp(prefix=prefix, dir=folder))
+        yield work
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise TrainingError(
+            f"{error.strerror}: is the disk of {error.filename or folder} on "
+            f"{socket.gethostname()} full? Free some of it, or set paths.scratch_data_dir, or "
+            "WWDC_SCRATCH of a cluster job, to a folder on another one."
+        ) from error
+    finally:
+        if work is not None:
+            shutil.rmtree(work, ignore_errors=True)
 
 
 def record_failure(spec: TrialSpec, error: BaseException) -> None:
