@@ -77,21 +77,16 @@ def test_a_warning_to_data_parallel_workers(vae_root, tmp_path):
 
 
 def test_the_end_of_the_job_is_kept_and_points_that_do_not_fit_wait(vae_root, tmp_path):
-    experiment = flow_experiment(tmp_path)
-    first = Run(vae_root, experiment, EPOCHS, "seed=1", "x_ds.drop_variables=[b]")
-    assert first.finish() == 0  # what the next run knows of the time that an epoch takes
-    finished = files_of(vae_root)
-    end = time.time() + 75
+    end = time.time() + 110  # thirty seconds of which are the script's
     run = Run(
         vae_root,
-        experiment,
+        flow_experiment(tmp_path),
         "trainer.max_epochs=100000",
         "tune.cpus=1",
         environment=environment(WWDC_END=str(end)),
     )
-    assert run.finish(120) == 3, run.log.read_text()
+    assert run.finish(150) == 3, run.log.read_text()
     assert time.time() < end
-    assert finished.items() <= files_of(vae_root).items()
     assert not broken(vae_root)
     assert "The same command goes on" in run.log.read_text()
     assert run.log.read_text().count("paused") == 1
@@ -114,9 +109,7 @@ def test_a_restart_uses_the_experiment_as_it_was(vae_root, tmp_path):
     experiment = flow_experiment(tmp_path)
     private = tmp_path / "job"
     private.mkdir()
-    job = environment(
-        SLURM_JOB_ID="4711", WWDC_JOB_DIR=str(private), WWDC_END=str(time.time() + 1)
-    )
+    job = environment(SLURM_JOB_ID="4711", WWDC_JOB_DIR=str(private), WWDC_END=str(time.time() + 1))
     assert Run(vae_root, experiment, environment=job).finish(90) == 3
     (experiment / "train.yaml").write_text("nonsense: [")
     again = Run(

@@ -244,7 +244,7 @@ ready=1
 if [ -z "$stage" ]; then
   say "Ray runs at $RAY_ADDRESS. Its token: $RAY_AUTH_TOKEN_PATH"
   cat <<TEXT
-a shell on it:   srun --jobid=$id --overlap --nodelist=$head --pty bash
+a shell on it:   srun --jobid=$SLURM_JOB_ID --overlap --nodelist=$head --pty bash
   and there:     export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=$RAY_AUTH_TOKEN_PATH WWDC_END=${WWDC_END:-}
                  $WWDC_PYTHON -m wwdc.tune EXPERIMENT tune.address=$RAY_ADDRESS
 its dashboard:   ssh -L 8265:127.0.0.1:$WWDC_DASHBOARD_PORT $(id -un)@$head
