@@ -42,11 +42,11 @@ def test_a_job_goes_on_over_its_time_limit(case: Case):
     experiment = case.experiment(SECOND)
     limit = ("--time=3", "--signal=B:USR1@30")  # which comes up to a minute before
     four = "tune.resources.cpu=0.5"  # at a time
-    job = case.submit(experiment, "trainer.max_epochs=130", four, options=limit)
-    assert job.wait(800) == 0, job.text()
+    job = case.submit(experiment, "trainer.max_epochs=100", four, options=limit)
+    assert job.wait(850) == 0, job.text()
     assert int(job.fields()["Restarts"]) >= 1
     trained = epochs_logged(case.root)
-    assert len(trained) == len(set(trained)) == 4 * 130
+    assert len(trained) == len(set(trained)) == 4 * 100
     assert len(case.products()) == 4
     log = job.text()
     assert "paused" in log and "is back in the queue and will go on where it was" in log

@@ -20,8 +20,9 @@ PACE = "tests.cluster.pace.Pace"
 SECOND = {"_target_": PACE, "seconds": 1.0}
 ONE = ("x_ds.drop_variables=[b]", "seed=1")
 SMALL = "/tmp/wwdc-local/s"
-START_S = 150.0
-END_S = 400.0
+START_S = 240.0
+CUT_S = 45.0
+END_S = 500.0
 
 
 def hosts_of(case: Case) -> set[str]:
@@ -182,18 +183,23 @@ def test_a_process_of_a_point_and_the_ray_of_a_host_die(case: Case):
     assert not case.leftovers()
 
 
-@pytest.mark.parametrize("seconds", [8.0, 45.0], ids=["for a moment", "for long"])
-def test_the_cable_of_a_host_is_pulled(case: Case, seconds: float):
-    job = case.submit(case.experiment(SECOND), "trainer.max_epochs=25", nodes=2, cpus=1)
+def test_the_cable_of_a_host_is_pulled(case: Case):
+    """For longer than Slurm waits for a host: then it takes the host from the job."""
+    experiment = case.experiment(SECOND)
+    job = case.submit(experiment, "trainer.max_epochs=15", nodes=2, cpus=1)
     case.until(lambda: "node2" in case.claims().values(), START_S)
     case.slurm.cut("node2")
     try:
-        time.sleep(seconds)
+        time.sleep(CUT_S)
     finally:
         case.slurm.join("node2")
     assert job.wait(END_S) == 0, job.text()
     assert len(case.products()) == 4
-    case.until(lambda: not case.leftovers(), 90)
+    # What Slurm killed there at once could not tidy up: the next job does.
+    again = case.submit(experiment, "trainer.max_epochs=15", options=["--nodelist=node2"])
+    assert again.wait(START_S) == 0, again.text()
+    assert "nothing to train" in again.text()
+    assert not case.leftovers()
 
 
 MISTAKES: dict[tuple[str, ...], tuple[dict[str, str], str]] = {

@@ -41,6 +41,14 @@ hold() { # FOLDER DESCRIPTOR: make it, ours alone, and lock it as long as we liv
 
 # --- the end ---------------------------------------------------------------------------------
 running() { [ "$(squeue --noheader --jobs="$WWDC_SLURM_ID" --format=%T 2>/dev/null)" = RUNNING ]; }
+# Whether Slurm says that the job is not, or no longer, ours here. Out of reach, it says nothing.
+over() {
+  local said
+  said=$(squeue --noheader --jobs="$WWDC_SLURM_ID" --format="%T %N" 2>&1) ||
+    { [[ $said == *"Invalid job id"* ]]; return; }
+  [[ $said == "RUNNING "* ]] || return 0
+  ! scontrol show hostnames "${said#* }" | grep -qxF -- "$SLURMD_NODENAME"
+}
 head_answers() { timeout 3 bash -c ": <'/dev/tcp/${RAY_ADDRESS%:*}/${RAY_ADDRESS##*:}'" 2>/dev/null; }
 
 # With --no-kill Slurm lets a job go on without its first node, where the script ran.
@@ -112,14 +120,14 @@ for attempt in 1 2 3; do
   tail -n 20 "$ray_folder"/r/session_latest/logs/{gcs_server,raylet}.{out,err} 2>/dev/null
   [ "$role" = worker ] || break
   # Out of reach for a while, or is the head gone?
-  while running && ! head_answers; do
+  while ! over && ! head_answers; do
     if scontrol show node "$WWDC_HEAD" --oneliner | grep -qE 'State=[^ ]*(DOWN|NOT_RESPONDING|\*)'; then
       send_back_headless
       break 2
     fi
     sleep 5
   done
-  running || break
+  ! over || break
   say "joining again (attempt $attempt of 3)"
 done
 exit "$((code ? code : 1))"
