@@ -17,9 +17,11 @@ NAMES = ["Python", "wwdc", "packages", "host name", "CPUs", "memory", "limits", 
 
 
 def run(*arguments, **environment):
+    """The doctor in a shell without RAY_*: a Ray that pytest itself has started sets several."""
+    shell = {name: text for name, text in os.environ.items() if not name.startswith("RAY_")}
     return subprocess.run(
         [sys.executable, "-m", "wwdc.doctor", *arguments],
-        env=os.environ | environment,
+        env=shell | environment,
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
