@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 from wwdc.data.catalogue import Catalogue, Variable
 from wwdc.embed.columns import About, arrow_schema, time_column, vectors
-from wwdc.stats.embeddings import Embedding
+from wwdc.embed.published import Embedding
 
 KNOWN = Catalogue(
     (

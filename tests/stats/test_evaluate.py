@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import REPOSITORY
 from tests.stats.planted import planted
 from wwdc.config import load_stage
-from wwdc.stats.embeddings import Embedding, Fault
+from wwdc.embed.published import Embedding, Fault
 from wwdc.stats.evaluate import Tables, evaluate
 from wwdc.stats.settings import Suite, read_suite
 from wwdc.stats.store import Store

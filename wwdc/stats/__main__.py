@@ -22,7 +22,7 @@ from wwdc.tune.plan import make_plan
 from wwdc.tune.stopping import Stopped, StopRequest
 
 if TYPE_CHECKING:
-    from wwdc.stats.embeddings import Fault
+    from wwdc.embed.published import Fault
     from wwdc.stats.evaluate import Tables
     from wwdc.stats.units import Unit
 
@@ -66,7 +66,7 @@ def _run(options: argparse.Namespace) -> int:
     plan = make_plan(staged.training, tree)
     for text in dict.fromkeys((*staged.composed.notices, *plan.notices)):
         notice(text)
-    from wwdc.stats.embeddings import find_embeddings  # pyarrow takes half a second to import
+    from wwdc.embed.published import find_embeddings  # pyarrow takes half a second to import
     from wwdc.stats.units import plan_units
 
     finished = tree.finished()

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from wwdc.data.catalogue import Variable
-from wwdc.stats.embeddings import Fault
+from wwdc.embed.published import Fault
 from wwdc.stats.resampling import adjust
 from wwdc.stats.scores import CLASSES, Strongest, strongest
 from wwdc.stats.settings import Margin, Suite

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from wwdc.stats.embeddings import Embedding, spaces
+from wwdc.embed.published import Embedding, spaces
 from wwdc.stats.settings import Suite
 from wwdc.tune.identity import digest
 

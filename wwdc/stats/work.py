@@ -17,7 +17,7 @@ from wwdc.config import instantiate
 from wwdc.data.catalogue import Variable
 from wwdc.errors import DataError
 from wwdc.stats.curves import label_curve
-from wwdc.stats.embeddings import choose_rows, read_rows
+from wwdc.embed.published import choose_rows, read_rows
 from wwdc.stats.probes import Probe, Rows, cross_validated, run_probe
 from wwdc.stats.resampling import split_groups
 from wwdc.stats.scores import Score, not_tested

@@ -1,4 +1,4 @@
-"""Published embeddings as the tests see them: checked files, a catalogue, rows of one space."""
+"""Published embeddings as later stages see them: checked files, a catalogue, rows of one space."""
 
 __all__ = ["Embedding", "Fault", "choose_rows", "columns", "find_embeddings", "read_rows", "spaces"]
 

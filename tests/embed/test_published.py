@@ -6,7 +6,7 @@ import pytest
 
 from tests.stats.planted import DIM, planted
 from wwdc.errors import ProductError
-from wwdc.stats.embeddings import choose_rows, read_rows, spaces
+from wwdc.embed.published import choose_rows, read_rows, spaces
 
 
 def test_rows_are_of_as_many_objects_as_there_are():
