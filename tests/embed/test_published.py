@@ -5,8 +5,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.stats.planted import DIM, planted
-from wwdc.errors import ProductError
 from wwdc.embed.published import choose_rows, read_rows, spaces
+from wwdc.errors import ProductError
 
 
 def test_rows_are_of_as_many_objects_as_there_are():

@@ -31,6 +31,7 @@ _KNOWN = (
     "embed",
     "figures",
     "hydra",
+    "label",
     "logger",
     "model_checkpoint",
     "seed",

@@ -29,6 +29,7 @@ _CLASSES = (
     "wwdc.data.",
     "wwdc.discovery.",
     "wwdc.embed.",
+    "wwdc.label.",
     "wwdc.models.",
     "wwdc.report.",
     "wwdc.stats.",

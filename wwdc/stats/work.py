@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from wwdc.config import instantiate
 from wwdc.data.catalogue import Variable
+from wwdc.embed.published import choose_rows, read_rows
 from wwdc.errors import DataError
 from wwdc.stats.curves import label_curve
-from wwdc.embed.published import choose_rows, read_rows
 from wwdc.stats.probes import Probe, Rows, cross_validated, run_probe
 from wwdc.stats.resampling import split_groups
 from wwdc.stats.scores import Score, not_tested

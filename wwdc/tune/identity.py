@@ -14,6 +14,8 @@ NOT_SCIENCE = (
     "splits",
     "embed",
     "tests",
+    "detectors",
+    "label",
     "paths",
     "logger",
     "tune",

@@ -19,8 +19,10 @@ SEED = "seed"
 DROPS = "data.x_ds.drop_variables"
 _DROPOUT = "lightning_loader.condition_dropout"
 _NOT_SWEPT = (
+    "detectors",
     "embed",
     "hydra",
+    "label",
     "logger",
     "meta",
     "paths",
