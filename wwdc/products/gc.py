@@ -16,7 +16,11 @@ from wwdc.products.publish import owner_path
 from wwdc.products.tree import ARTEFACTS, Tree, info_path
 
 EMBEDDING = "embedding"
-"""What says, in the work folder of an embedding, where it goes, under `Tree.embeddings`."""
+"""What says, in the work folder of an embedding, where it goes, under `Tree.embeddings`; in that of
+its scores, which embedding they are of."""
+
+ANOMALIES = "anomalies"
+"""Under `Tree.multiruns`, where scores are in work."""
 
 AGE_S = 3600.0
 """What changed less than this ago may still be somebody's work."""
@@ -54,8 +58,9 @@ def temporaries(tree: Tree) -> Iterator[Path]:
 
 
 def orphans(tree: Tree) -> Iterator[Path]:
-    """Checkpoints and embeddings without an info file: no products."""
-    for path in [*sorted(tree.ckpts.glob("*")), *sorted(tree.embeddings.glob("*/*"))]:
+    """Checkpoints, embeddings and scores without an info file: no products."""
+    places = (tree.ckpts.glob("*"), tree.embeddings.glob("*/*"), tree.anomalies.glob("*/scores.*"))
+    for path in [path for place in places for path in sorted(place)]:
         artefact = path.suffix in ARTEFACTS and not path.name.startswith(".")
         if artefact and path.is_file() and not info_path(path).exists():
             yield path
@@ -79,8 +84,12 @@ def _candidates(tree: Tree, age_s: float) -> Iterator[Garbage]:
             yield Garbage(point, _size(point), f"work on {_name(path)}, which is there")
         elif is_stale(point / CLAIM):
             yield Garbage(point / CLAIM, _size(point / CLAIM), "claim of a process that is gone")
+    for folder in sorted((tree.multiruns / ANOMALIES).glob("*")):
+        if folder.is_dir() and not folder.is_symlink() and _quiet(folder, age_s):
+            gone.append(folder)
+            yield Garbage(folder, _size(folder), "scores that were begun and not gone on with")
     for path in temporaries(tree):
-        if path.parent in gone or _busy(tree, path):
+        if any(path.is_relative_to(folder) for folder in gone) or _busy(tree, path):
             continue
         if _old(path, age_s):
             yield Garbage(path, _size(path), "half-written file")
@@ -105,6 +114,9 @@ def _remove(tree: Tree, path: Path) -> bool:
     try:
         if path.parent == tree.points:
             return _remove_work(tree, path)
+        if path.parent == tree.multiruns / ANOMALIES:
+            shutil.rmtree(path)
+            return True
         path.unlink(missing_ok=True)
     except OSError as error:
         raise ProductError(f"cannot remove {error.filename or path}: {error.strerror}.") from error
@@ -141,6 +153,11 @@ def _old(path: Path, age_s: float) -> bool:
         return time.time() - path.lstat().st_mtime > age_s
     except FileNotFoundError:
         return False
+
+
+def _quiet(folder: Path, age_s: float) -> bool:
+    """Whether nothing in a folder changed lately."""
+    return _old(folder, age_s) and all(_old(path, age_s) for path in folder.rglob("*"))
 
 
 def _size(path: Path) -> int:

@@ -16,6 +16,9 @@ Fault = tuple[str, bool]
 _OPTIONAL = {"data", "resume"}
 """Parents a product can be used without: data is drawn again from its fingerprint."""
 
+_EMBEDDING = "embedding_"
+"""Before the split, what scores name the embeddings that they were made from."""
+
 
 class Library:
     """All products under a DATA_ROOT, of every experiment, each file read at most once.
@@ -88,6 +91,9 @@ class Library:
 
     def _recorded_faults(self, name: str, parent: Parent, info: Info) -> list[Fault]:
         """A checkpoint outside DATA_ROOT has no info file: look where it lay, by content."""
+        if name.startswith(_EMBEDDING):
+            split = name.removeprefix(_EMBEDDING)
+            return [(f"was made from an embedding of {split} that is not there any more", False)]
         path = Path(info.vae_fp) if name == "vae" and info.vae_fp else None
         if parent.sha256 and path and path.is_file() and self.digest(path) == parent.sha256:
             return []
@@ -110,7 +116,8 @@ class Library:
     @functools.cached_property
     def _products(self) -> list[Product]:
         found = []
-        for path in sorted(self.data_root.glob("*/*/ckpts/*_info.yaml")):
+        places = ("*/*/ckpts/*_info.yaml", "*/*/embeddings/*/*_info.yaml")
+        for path in sorted(path for place in places for path in self.data_root.glob(place)):
             artefact = artefact_of(path)
             if artefact is None:
                 continue

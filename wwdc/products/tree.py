@@ -108,6 +108,26 @@ class Tree:
         return self.path / "stat_tests"
 
     @property
+    def anomalies(self) -> Path:
+        """Scores of detectors, one folder an embedding."""
+        return self.path / "anomalies"
+
+    @property
+    def labels(self) -> Path:
+        """What people said of objects, one log a campaign."""
+        return self.path / "labels"
+
+    @property
+    def figures(self) -> Path:
+        """Figures that stages write as they end."""
+        return self.path / "figures"
+
+    @property
+    def report(self) -> Path:
+        """The page of what the experiment came to, and its figures."""
+        return self.path / "report"
+
+    @property
     def metrics(self) -> Path:
         """One CSV a checkpoint, one row an epoch."""
         return self.path / "metrics"
@@ -131,9 +151,10 @@ class Tree:
         return self.points / point_id
 
     def info_files(self) -> Iterator[Path]:
-        """Every info file of checkpoints and embeddings."""
+        """Every info file of checkpoints, embeddings and scores."""
         yield from sorted(self.ckpts.glob(f"*{_INFO}"))
         yield from sorted(self.embeddings.glob(f"*/*{_INFO}"))
+        yield from sorted(self.anomalies.glob(f"*/*{_INFO}"))
 
     def products(self) -> list[Product]:
         """Complete checkpoints, oldest first.
@@ -146,6 +167,10 @@ class Tree:
     def embedded(self) -> list[Product]:
         """Complete embeddings, oldest first."""
         return self._complete(self.embeddings.glob(f"*/*{_INFO}"))
+
+    def scored(self) -> list[Product]:
+        """Complete scores of embeddings, oldest first."""
+        return self._complete(self.anomalies.glob(f"*/*{_INFO}"))
 
     def finished(self) -> dict[str, Product]:
         """The newest finished (done or stopped) checkpoint of each point, by `point_id`."""

@@ -1,0 +1,1 @@
+"""Scoring embedded objects with anomaly detectors: what is odd, and how sure that is."""
