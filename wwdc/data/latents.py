@@ -12,15 +12,16 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
 from filelock import FileLock
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from wwdc.data.colour_mnist import Split
+from wwdc.data.dataset import ImageDataset, images_fingerprint
 from wwdc.errors import DataError, ProductError
 
 ENCODED_TOGETHER = 512
@@ -29,17 +30,6 @@ ENCODED_TOGETHER = 512
 _SCHEMA = 1
 _ARRAYS = ("mean", "logvar", "ids")
 _TYPES = ("float16", "float32", "float64")
-
-
-class Encodable(Protocol):
-    """What the cache asks of a dataset."""
-
-    @property
-    def fingerprint(self) -> str: ...
-
-    def table(self, split: Split) -> dict[str, NDArray[Any]]: ...
-
-    def images(self, split: Split, index: Tensor) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -61,15 +51,15 @@ def latent_cache(
     root: Path,
     vae: nn.Module,
     vae_id: str,
-    dataset: Encodable,
+    dataset: ImageDataset,
     split: Split,
     dtype: str = "float32",
 ) -> Latents:
     """The latents of a split, encoded now unless they are on disk.
 
     They lie in ``root/KEY/split``, where the key stands for the VAE (its id and its weights), the
-    dataset's fingerprint and the dtype. One process builds them while others wait; what a killed
-    process left, or what was damaged since, is built anew.
+    fingerprint of the images and the dtype. One process builds them while others wait; what a
+    killed process left, or what was damaged since, is built anew.
 
     Args:
         root: folder of the caches.
@@ -104,7 +94,7 @@ def cached_latents(
     root: Path,
     vae: nn.Module,
     vae_id: str,
-    dataset: Encodable,
+    dataset: ImageDataset,
     split: Split,
     dtype: str = "float32",
 ) -> Latents | None:
@@ -123,18 +113,18 @@ def evaluating(module: nn.Module) -> Iterator[None]:
         module.train(training)
 
 
-def _key(vae: nn.Module, vae_id: str, dataset: Encodable, dtype: str) -> str:
+def _key(vae: nn.Module, vae_id: str, dataset: ImageDataset, dtype: str) -> str:
     """Name of the cache. A VAE trained again has other weights under the same id."""
     weights = hashlib.sha256()
     for name, tensor in sorted(vae.state_dict().items()):
         weights.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         weights.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
-    parts = [_SCHEMA, vae_id, weights.hexdigest(), dataset.fingerprint, dtype]
+    parts = [_SCHEMA, vae_id, weights.hexdigest(), images_fingerprint(dataset), dtype]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
 def _build(
-    folder: Path, vae: nn.Module, vae_id: str, dataset: Encodable, split: Split, dtype: str
+    folder: Path, vae: nn.Module, vae_id: str, dataset: ImageDataset, split: Split, dtype: str
 ) -> Latents:
     """Encode a split beside *folder*, then rename. The caller holds the lock."""
     for stale in folder.parent.glob(f".{folder.name}.*.tmp"):  # left by a killed process
@@ -151,7 +141,7 @@ def _build(
         meta = {
             "schema": _SCHEMA,
             "vae": vae_id,
-            "data": dataset.fingerprint,
+            "data": images_fingerprint(dataset),
             "split": split,
             "rows": len(ids),
             "latent_dim": latent_dim,
@@ -175,7 +165,7 @@ def _encode(
     folder: Path,
     vae: nn.Module,
     vae_id: str,
-    dataset: Encodable,
+    dataset: ImageDataset,
     split: Split,
     rows: int,
     dtype: str,

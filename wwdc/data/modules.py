@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from wwdc.data.colour_mnist import SPLITS, ColourMNIST, Split
+from wwdc.data.colour_mnist import SPLITS, Split
+from wwdc.data.dataset import ImageDataset
 from wwdc.data.latents import Latents
 from wwdc.data.sampler import EpochBatchSampler
 from wwdc.errors import ConfigError, closest
@@ -44,7 +45,7 @@ class BatchModule(pl.LightningDataModule, ABC):
 
     def __init__(
         self,
-        dataset: ColourMNIST,
+        dataset: ImageDataset,
         loader: Mapping[str, Any],
         seed: int,
         *,
@@ -126,7 +127,7 @@ class LatentDataModule(BatchModule):
 
     def __init__(
         self,
-        dataset: ColourMNIST,
+        dataset: ImageDataset,
         latents: Mapping[Split, Latents],
         loader: Mapping[str, Any],
         seed: int,
@@ -149,7 +150,7 @@ class LatentDataModule(BatchModule):
 
 
 class _Images(Dataset[Batch]):
-    def __init__(self, dataset: ColourMNIST, split: Split, device: torch.device) -> None:
+    def __init__(self, dataset: ImageDataset, split: Split, device: torch.device) -> None:
         self._dataset = dataset
         self._split = split
         self._device = device

@@ -1,13 +1,13 @@
 """Rows of a split through a VAE and its flows, as Arrow tables. Knows no Ray and no tree."""
 
-__all__ = ["Models", "Pass", "Shard", "Sliced", "Target", "apply", "shards_of"]
+__all__ = ["Models", "Pass", "Shard", "Target", "apply", "shards_of"]
 
 import functools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from wwdc.config import instantiate
-from wwdc.data.catalogue import Catalogue
 from wwdc.data.colour_mnist import Split
+from wwdc.data.dataset import ImageDataset, Sliced
 from wwdc.data.latents import ENCODED_TOGETHER, Latents, cached_latents
 from wwdc.embed.columns import (
     DENSITIES,
@@ -36,31 +36,6 @@ from wwdc.training.load import load_flow
 # Shapes: N rows of a shard, B of a batch, D latent size, W context columns, T times.
 
 Table = Mapping[str, NDArray[Any]]
-
-
-class Dataset(Protocol):
-    """What is asked of a dataset."""
-
-    @property
-    def catalogue(self) -> Catalogue: ...
-
-    @property
-    def fingerprint(self) -> str: ...
-
-    def rows(self, split: Split) -> int: ...
-
-    def table(self, split: Split) -> dict[str, NDArray[Any]]: ...
-
-    def images(self, split: Split, index: Tensor) -> Tensor: ...
-
-
-@runtime_checkable
-class Sliced(Protocol):
-    """A dataset whose table is too large to be made as a whole."""
-
-    def table_rows(self, split: Split, start: int, stop: int) -> dict[str, NDArray[Any]]:
-        """Rows [start, stop) of ``table(split)``."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -153,7 +128,7 @@ class Models:
     def __init__(self, work: Pass) -> None:
         self.work = work
         self.device = torch.device(work.device)
-        self.dataset: Dataset = instantiate(work.x_ds, allow=work.allow, key="data.x_ds")
+        self.dataset: ImageDataset = instantiate(work.x_ds, allow=work.allow, key="data.x_ds")
         if self.dataset.fingerprint != work.fingerprint:
             raise ProductError(
                 f"the data are not those of the checkpoints: their fingerprint is "

@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 
 from wwdc import __version__
 from wwdc.config import Composed, fill, instantiate
-from wwdc.data.colour_mnist import SPLITS, ColourMNIST
+from wwdc.data.colour_mnist import SPLITS
+from wwdc.data.dataset import ImageDataset
 from wwdc.errors import ProductError
 from wwdc.products import atomic_write, now, sha256
 from wwdc.products.text import dump_yaml, load_yaml
@@ -40,7 +41,7 @@ def prepare(composed: Composed, notice: Callable[[str], None]) -> Path:
     return write_catalogue(dataset, composed.data_root / composed.meta.data_name, notice)
 
 
-def write_catalogue(dataset: ColourMNIST, folder: Path, notice: Callable[[str], None]) -> Path:
+def write_catalogue(dataset: ImageDataset, folder: Path, notice: Callable[[str], None]) -> Path:
     """Write *dataset*'s catalogue and card under ``folder/catalogue`` unless they are there.
 
     The card is written last and holds the catalogue's SHA-256: a catalogue with a matching card is
@@ -85,7 +86,7 @@ def _is_complete(path: Path) -> bool:
         return False
 
 
-def _parquet(dataset: ColourMNIST) -> bytes:
+def _parquet(dataset: ImageDataset) -> bytes:
     """All splits, one after the other, with a column that says which."""
     tables = {split: dataset.table(split) for split in SPLITS}
     arrays = {
@@ -107,7 +108,7 @@ def _parquet(dataset: ColourMNIST) -> bytes:
     return buffer.getvalue()
 
 
-def _card(dataset: ColourMNIST, data: bytes) -> dict[str, Any]:
+def _card(dataset: ImageDataset, data: bytes) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "dataset": dataset.name,
@@ -117,7 +118,7 @@ def _card(dataset: ColourMNIST, data: bytes) -> dict[str, Any]:
         "size": list(dataset.size),
         "split_rule": dataset.split_rule,
         "splits": {
-            split: {"objects": len(dataset.grey(split)), "rows": dataset.rows(split)}
+            split: {"objects": dataset.rows(split) // dataset.views, "rows": dataset.rows(split)}
             for split in SPLITS
         },
         "variables": [variable.as_dict() for variable in dataset.catalogue],
