@@ -19,6 +19,10 @@ REQUIRED = {
     "Slurm": "tests.cluster.test_slurm",
     "Slurm's failures": "tests.cluster.test_slurm_failures",
     "submission": "tests.submit",
+    "detectors": "tests.detect",
+    "labelling page": "tests.label.test_page",
+    "labels": "tests.label",
+    "promotion": "tests.promote",
 }
 
 
