@@ -155,7 +155,7 @@ def top(acquisition: NDArray[np.float64], rows: ArrayLike, size: int) -> Rows:
     free = np.ones(len(acquisition), bool)
     free[np.asarray(rows, np.intp)] = False
     left = np.flatnonzero(free)
-    if size < len(left):
+    if 0 < size < len(left):
         values = acquisition[left]
         left = left[values >= np.partition(values, len(left) - size)[len(left) - size]]
     order = np.argsort(-acquisition[left], kind="stable")
