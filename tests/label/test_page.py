@@ -123,6 +123,11 @@ class Page:
     def shown(self) -> int:
         return int(re.search(r"id (\d+)", self.page.inner_text("#caption"))[1])
 
+    def wait_for_object(self, id: int) -> None:
+        self.page.wait_for_function(
+            "id => document.getElementById('caption').textContent.startsWith(`id ${id} `)", arg=id
+        )
+
     def number(self, name: str) -> int:
         return int(self.page.inner_text(f"#n-{name}"))
 
@@ -160,7 +165,7 @@ def test_forty_labels_undo_reload_and_a_kill(browser, server):
 
     tab.page.keyboard.press("u")
     tab.wait_for("labelled", 39)
-    assert tab.shown == labelled[-1]
+    tab.wait_for_object(labelled[-1])
     tab.press("a")
     tab.wait_for("anomaly", 11)
 
@@ -217,9 +222,7 @@ def test_grade_flag_grid_find_and_map(browser, server):
 
     tab.page.fill("#find-id", str(first))
     tab.page.keyboard.press("Enter")
-    tab.page.wait_for_function(
-        "id => document.getElementById('caption').textContent.startsWith(`id ${id} `)", arg=first
-    )
+    tab.wait_for_object(first)
     assert tab.page.locator("#grades .on").inner_text() == "4"
     box = tab.page.locator("#map").bounding_box()
     tab.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
