@@ -169,16 +169,6 @@ def test_seeds_of_32_bits_and_more(name, planted):
     assert len(simulate(*planted, name, 6, seed=2**40)) == 6
 
 
-@pytest.mark.parametrize("name", LEARNING)
-def test_labels_help_to_find_a_planted_cluster(name):
-    found = {"top": 0, name: 0}
-    for seed in range(4):
-        x, y = clusters(seed)
-        for strategy in found:
-            found[strategy] += y[simulate(x, y, strategy, 60, seed)].sum()
-    assert found[name] > 1.3 * found["top"], found
-
-
 @pytest.mark.parametrize("name", ["aad_diverse", "aadgp_diverse", "gp_diverse"])
 def test_diverse_batches_lie_further_apart_and_begin_at_the_top(name, pool, labels):
     plain, diverse = make_strategy(name.removesuffix("_diverse")), make_strategy(name)
