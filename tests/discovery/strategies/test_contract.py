@@ -4,13 +4,12 @@ import numpy as np
 import pytest
 
 from tests.discovery.planted import clusters
-from wwdc.discovery.pool import CHUNK, Pool, make_pool
+from wwdc.discovery.pool import CHUNK, Pool, make_pool, ranks
 from wwdc.discovery.simulate import ask, simulate
 from wwdc.discovery.strategies import STRATEGIES, make_strategy
 from wwdc.discovery.strategies.base import SCHEDULE, settled
 from wwdc.errors import ConfigError, DataError
 
-LEARNING = ["aad", "aadgp", "gp", "neighbour", "omd", "pine"]
 OWN_START = ["random", "uncertainty"]
 
 every = pytest.mark.parametrize("name", sorted(STRATEGIES))
@@ -167,6 +166,32 @@ def test_blocks_score_as_the_whole_does(name, labels):
 @every
 def test_seeds_of_32_bits_and_more(name, planted):
     assert len(simulate(*planted, name, 6, seed=2**40)) == 6
+
+
+LIFTED = {"aad": 0.3, "aadgp": 0.3, "gp": 0.3, "neighbour": 0.01, "omd": 0.05, "pine": 0.15}
+
+
+@pytest.mark.parametrize(("name", "least"), LIFTED.items())
+def test_labels_lift_rows_that_are_like_the_anomalies(name, least):
+    for seed in range(4):
+        x, y = clusters(seed)
+        pool = make_pool(x, seed=seed)
+        order = np.random.default_rng(seed).permutation(len(y))
+        rows = np.r_[order[y[order] == 1][:5], order[y[order] == 0][:15]]
+        found = ranks(make_strategy(name, seed).rank(pool, rows, 2.0 * y[rows] - 1))
+        unseen = np.setdiff1d(np.flatnonzero(y == 1), rows)
+        assert found[unseen].mean() > pool.prior[unseen].mean() + least
+
+
+@pytest.mark.parametrize("name", ["aad", "aadgp"])
+def test_normal_rows_alone_lead_away_from_what_the_prior_takes_for_odd(name):
+    """The prior's first 60 rows hold none of the cluster: what learns only nearby finds nothing."""
+    found = {"top": 0, name: 0}
+    for seed in range(4):
+        x, y = clusters(seed)
+        for strategy in found:
+            found[strategy] += y[simulate(x, y, strategy, 60, seed)].sum()
+    assert found["top"] == 0 and found[name] >= 20, found
 
 
 @pytest.mark.parametrize("name", ["aad_diverse", "aadgp_diverse", "gp_diverse"])
