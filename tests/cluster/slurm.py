@@ -22,7 +22,7 @@ import psutil
 import pytest
 
 DEV = Path(__file__).parents[2] / "wwdc" / "cluster" / "scripts" / "dev"
-LOCAL = "/tmp/wwdc-local"
+LOCAL = "/tmp/wwdc-l"
 PREFIX = "wwdc-test-"
 PROGRAMS = (
     "slurmctld",

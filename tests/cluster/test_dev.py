@@ -159,10 +159,10 @@ def test_hosts_have_names_and_disks_of_their_own(slurm):
     address = said.split()[0]
     assert address.startswith("10.")
     assert said.count(address) == 3
-    assert said.count("/tmp/wwdc-local") == 3
+    assert said.count("/tmp/wwdc-l") == 3
     for name in slurm.hosts:
-        assert slurm.local(name) == [f"/dev/shm/{name}", f"/tmp/wwdc-local/{name}"]
-        slurm.on(name, "sh", "-c", "rm /dev/shm/* /tmp/wwdc-local/*")
+        assert slurm.local(name) == [f"/dev/shm/{name}", f"/tmp/wwdc-l/{name}"]
+        slurm.on(name, "sh", "-c", "rm /dev/shm/* /tmp/wwdc-l/*")
 
 
 def test_a_job_of_another_user_runs_as_that_user(slurm):
@@ -173,13 +173,13 @@ def test_a_job_of_another_user_runs_as_that_user(slurm):
     assert job.text() == f"nobody\n{slurm.home(NOBODY)} good day a b c\n"
     assert job.log.owner() == "nobody"
     node = job.fields()["NodeList"]
-    assert slurm.on(node, "stat", "--format=%U", "/tmp/wwdc-local/mine").stdout == "nobody\n"
+    assert slurm.on(node, "stat", "--format=%U", "/tmp/wwdc-l/mine").stdout == "nobody\n"
     assert ("nobody", "sleep 60") in [(p.user, p.command) for p in slurm.processes(node)]
     job.cancel()
     assert job.wait(60) == -15
     assert job.state() == "CANCELLED"
     assert slurm.processes(node) == []
-    slurm.on(node, "rm", "/tmp/wwdc-local/mine")
+    slurm.on(node, "rm", "/tmp/wwdc-l/mine")
 
 
 def test_the_exit_code_of_a_job_is_known_after_its_end(slurm):

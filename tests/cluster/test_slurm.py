@@ -193,7 +193,7 @@ def test_two_users_at_a_time_on_the_same_hosts(slurm: Slurm, case: Case):
     )
     assert "let in" not in told.stdout and "refused" in told.stdout, told
     assert "dashboard 401" in told.stdout, told
-    for folder in slurm.on("node1", "sh", "-c", "stat -c %a /tmp/wwdc-local/wwdc-*").stdout.split():
+    for folder in slurm.on("node1", "sh", "-c", "stat -c %a /tmp/wwdc-l/wwdc-*").stdout.split():
         assert folder == "700"
     for mine, job in jobs.values():
         assert job.wait(300) == 0, job.text()

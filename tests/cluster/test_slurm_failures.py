@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900), requi
 PACE = "tests.cluster.pace.Pace"
 SECOND = {"_target_": PACE, "seconds": 1.0}
 ONE = ("x_ds.drop_variables=[b]", "seed=1")
-SMALL = "/tmp/wwdc-local/s"
+SMALL = "/tmp/wwdc-l/s"
 START_S = 240.0
 CUT_S = 45.0
 END_S = 500.0
@@ -47,7 +47,7 @@ def epochs_lost(case: Case) -> int:
 
 
 def test_data_root_is_not_shared(case: Case):
-    root = "/tmp/wwdc-local/root"
+    root = "/tmp/wwdc-l/root"
     job = case.submit(case.experiment(), nodes=2, DATA_ROOT=root)
     assert job.wait(START_S) == 2, job.text()
     said = job.text()

@@ -61,6 +61,7 @@ send_back_headless() {
 descendants() { # of a process
   local child
   for child in $(pgrep -P "$1"); do
+    [ "$child" != "$BASHPID" ] || continue # who asks
     echo "$child"
     descendants "$child"
   done
@@ -73,8 +74,15 @@ clean() {
     [ -n "${ray:-}" ] && kill -0 "$ray" 2>/dev/null || break
     sleep 0.1
   done
-  # shellcheck disable=SC2046
-  kill -KILL $(descendants $$) 2>/dev/null
+  # Until none is there any more: one that was just being started escapes the first time.
+  local left
+  for _ in $(seq 50); do
+    left=$(descendants $$)
+    [ -n "$left" ] || break
+    # shellcheck disable=SC2086
+    kill -KILL $left 2>/dev/null
+    sleep 0.1
+  done
   rm -rf "${held[@]}"
 }
 trap clean EXIT
