@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from pyod.models.iforest import IForest
 from scipy.spatial.distance import cdist
 
 from tests.discovery.planted import clusters
@@ -100,6 +101,18 @@ def test_the_length_scale_is_twice_the_distance_of_near_rows():
     assert make_pool(np.ones((5, 2))).length_scale == 1
     assert make_pool(np.ones((1, 2))).length_scale == 1
     assert np.isclose(make_pool([[0.0], [1.0]]).length_scale, 4)
+
+
+def test_rows_that_are_nearly_all_the_same_have_a_length_scale_of_1():
+    x = np.tile(np.random.default_rng(0).normal(size=(1, 6)), (90, 1))
+    x[:3] += 1
+    assert make_pool(x).length_scale == 1
+
+
+def test_the_prior_is_pyods_forest_of_that_seed():
+    x = clusters(0, 300)[0]
+    forest = IForest(random_state=4).fit(standardise(x))
+    assert (make_pool(x, seed=4).prior == ranks(forest.decision_scores_)).all()
 
 
 def test_near_rows_are_found_across_chunks(monkeypatch):

@@ -19,7 +19,7 @@ Rows = NDArray[np.intp]
 CHUNK = 4096
 """Rows computed at once. Blocks that start at multiples of it give the bytes of the whole."""
 
-TREES = 300
+TREES = 100
 """Trees of the forest that orders a pool for which there are no scores."""
 
 _CANDIDATES = 50_000
@@ -27,7 +27,10 @@ _CANDIDATES = 50_000
 
 _SCALE_ROWS, _SCALE_AMONG, _NEAREST = 500, 100_000, 10
 
-_PRIOR, _CANDIDATE, _SCALE = range(3)
+_ALIKE = 1e-6
+"""Distances below are the rounding of those between equal rows."""
+
+_CANDIDATE, _SCALE = range(2)
 """Streams of a pool's seed."""
 
 
@@ -54,7 +57,7 @@ class Pool:
     def length_scale(self) -> float:
         """Twice the median over 500 rows of the mean distance to their ten nearest rows.
 
-        Neighbours are sought among 100 000 rows at most. 1 where all rows are alike.
+        Neighbours are sought among 100 000 rows at most. 1 where that is 0 but for rounding.
         """
         rng = np.random.default_rng([self.seed, _SCALE])
         among = np.sort(rng.permutation(len(self))[:_SCALE_AMONG])
@@ -66,7 +69,8 @@ class Pool:
             best = np.partition(np.hstack([best, found]), nearest, axis=1)[:, : nearest + 1]
         best.sort(axis=1)
         mean = np.sqrt(best[:, 1:]).mean(axis=1) if nearest else np.zeros(1)
-        return 2 * float(np.median(mean)) or 1.0
+        scale = 2 * float(np.median(mean))
+        return scale if scale > _ALIKE else 1.0
 
     @cached_property
     def candidates(self) -> Rows:
@@ -102,7 +106,8 @@ def make_pool(
     Args:
         x: features (N, D), numbers of any type.
         scores: unsupervised scores (N, S) or (N,), higher is odder. Left out, an isolation forest
-            of 300 trees scores the rows (Liu et al. 2008, doi:10.1109/ICDM.2008.17).
+            of 100 trees scores the rows (Liu et al. 2008, doi:10.1109/ICDM.2008.17); it is that of
+            PyOD's ``IForest`` with this ``random_state``, which tells what labels add.
         prior: combined unsupervised score (N,), of which the ranks are taken. Left out, it is the
             mean of the standardised *scores*.
         seed: of the forest and of what the pool draws.
@@ -159,15 +164,18 @@ def ranks(values: NDArray[Any]) -> NDArray[np.float64]:
     return below / max(1, len(values) - 1)
 
 
-def squared_distances(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
+def squared_distances(
+    a: NDArray[Any], b: NDArray[Any], b_squares: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
     """Squared Euclidean distances of the rows of *a* (M, D) and *b* (N, D): (M, N).
 
-    In float64: the difference of squares loses the digits that float32 has.
+    In float64: the difference of squares loses the digits that float32 has. *b_squares* (N,) are
+    the squared lengths of *b* where they are known.
     """
-    a, b = a.astype(np.float64), b.astype(np.float64)
-    found: NDArray[np.float64] = a @ (-2 * b.T)
-    found += np.einsum("nd,nd->n", a, a)[:, None]
-    found += np.einsum("nd,nd->n", b, b)
+    a, b = a.astype(np.float64), b.astype(np.float64, copy=False)
+    found: NDArray[np.float64] = (-2 * a) @ b.T
+    found += np.einsum("md,md->m", a, a)[:, None]
+    found += np.einsum("nd,nd->n", b, b) if b_squares is None else b_squares
     return np.maximum(found, 0.0, out=found)
 
 
@@ -198,9 +206,8 @@ def _forest(x: NDArray[np.float32], seed: int) -> NDArray[np.float64]:
     """Scores (N, 1) of an isolation forest, higher is odder; the same for all where N is 1."""
     from sklearn.ensemble import IsolationForest
 
-    state = int(np.random.SeedSequence([seed, _PRIOR]).generate_state(1)[0])
     forest = IsolationForest(
-        n_estimators=TREES, max_samples=min(256, len(x)), random_state=state
+        n_estimators=TREES, max_samples=min(256, len(x)), random_state=seed % 2**32
     ).fit(x)
     scores: NDArray[np.float64] = forest.score_samples(x)
     return -scores[:, None]

@@ -168,7 +168,7 @@ def test_seeds_of_32_bits_and_more(name, planted):
     assert len(simulate(*planted, name, 6, seed=2**40)) == 6
 
 
-LIFTED = {"aad": 0.3, "aadgp": 0.3, "gp": 0.3, "neighbour": 0.0, "omd": 0.05, "pine": 0.15}
+LIFTED = {"aad": 0.25, "aadgp": 0.25, "gp": 0.25, "neighbour": 0.0, "omd": 0.05, "pine": 0.15}
 
 
 @pytest.mark.parametrize(("name", "least"), LIFTED.items())
@@ -185,13 +185,13 @@ def test_labels_lift_rows_that_are_like_the_anomalies(name, least):
 
 @pytest.mark.parametrize("name", ["aad", "aadgp"])
 def test_normal_rows_alone_lead_away_from_what_the_prior_takes_for_odd(name):
-    """The prior's first 60 rows hold none of the cluster: what learns only nearby finds nothing."""
+    """The prior's first 100 rows hold none of 40: what learns only nearby finds nothing."""
     found = {"top": 0, name: 0}
     for seed in range(4):
         x, y = clusters(seed)
         for strategy in found:
-            found[strategy] += y[simulate(x, y, strategy, 60, seed)].sum()
-    assert found["top"] == 0 and found[name] >= 20, found
+            found[strategy] += y[simulate(x, y, strategy, 100, seed)].sum()
+    assert found["top"] == 0 and found[name] >= 60, found
 
 
 @pytest.mark.parametrize("name", ["aad_diverse", "aadgp_diverse", "gp_diverse"])

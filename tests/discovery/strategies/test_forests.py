@@ -59,3 +59,10 @@ def test_labels_lift_anomalies_and_lower_normal_rows(name):
     found = make_strategy(name).rank(pool, rows, 2.0 * y[rows] - 1)
     unseen = np.setdiff1d(np.flatnonzero(y == 1), rows)
     assert found[unseen].mean() > pool.prior[unseen].mean() + 0.02
+
+
+@pytest.mark.parametrize("target", [-1.0, 1.0])
+def test_one_kind_of_label_leaves_the_active_forest_at_the_prior(target):
+    pool = make_pool(clusters(0, 200)[0])
+    found = make_strategy("aad").rank(pool, np.arange(10), np.full(10, target))
+    assert (found.argsort() == pool.prior.argsort()).all()

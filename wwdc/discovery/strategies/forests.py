@@ -3,7 +3,7 @@
 __all__ = ["ActiveForest", "PineForest"]
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,13 +21,17 @@ class _Forest(SlowStrategy):
     In a large pool it considers the pool's candidates; other rows score −∞, below all.
     """
 
+    one_kind: ClassVar[int] = 1
+    """Labels that are needed where all are of one kind, anomalous or normal."""
+
     def __init__(self, seed: int = 0) -> None:
         super().__init__(seed)
         self._ready = False
 
     def _refit(self, pool: Pool, rows: Rows, targets: NDArray[np.float64]) -> None:
         decided = targets != 0
-        self._ready = bool(decided.any()) and len(pool) > 1
+        both = len(np.unique(np.sign(targets[decided]))) == 2
+        self._ready = (both or decided.sum() >= self.one_kind) and len(pool) > 1
         if self._ready:
             # coniferest's labels: -1 is an anomaly, 1 is regular
             labels = np.where(targets > 0, -1, 1)[decided]
@@ -77,8 +81,11 @@ class ActiveForest(_Forest):
 
     Das et al. 2017, https://arxiv.org/abs/1708.09441, as coniferest's ``AADForest`` solves it.
     Weights are fitted from the forest's own each time, not from those of the last fit, so that they
-    depend on the labels alone.
+    depend on the labels alone. Few normal rows alone, or few anomalies, are satisfied by weights
+    that order the other rows at will; 20 in a row say that the forest's own order is wrong.
     """
+
+    one_kind = 20
 
     def __init__(self, seed: int = 0) -> None:
         super().__init__(seed)

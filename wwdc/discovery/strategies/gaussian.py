@@ -2,6 +2,8 @@
 
 __all__ = ["GaussianProcess", "Uncertainty"]
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,6 +16,8 @@ _GROUP = 8
 """Labels whose kernels are computed at once. Products of one shape give the same bytes, whether
 labels came one by one or together."""
 
+_Float = TypeVar("_Float", np.float32, np.float64)
+
 _KEPT = 100_000_000
 """Kernel values (float32) that are kept for the next label; the others are computed again."""
 
@@ -23,9 +27,11 @@ class GaussianProcess(Strategy):
 
         m(x) = m₀(x) + k(x)ᵀ (K + 0.1 I)⁻¹ (t − m₀),   m₀ = 2 rank⁴ − 1
 
-    with a Matérn-3/2 kernel k of the pool's length scale (Rasmussen & Williams 2006, eqs. 2.38 and
-    4.17, http://gaussianprocess.org/gpml/). A positive target counts three times, t = 3: anomalies
-    are rare, and one says more than a normal row. A new label costs one kernel column.
+    with k = 1 + a Matérn-3/2 kernel of the pool's length scale (Rasmussen & Williams 2006, eqs.
+    2.38, 2.40 and 4.17, http://gaussianprocess.org/gpml/). The 1 is an unknown constant: where most
+    of what the prior puts on top is normal, all rows are that much less odd, rather than the rows
+    at the top alone. A positive target counts three times, t = 3: anomalies are rare, and one says
+    more than a normal row. A new label costs one kernel column.
 
     Args:
         seed: nothing is drawn.
@@ -33,6 +39,7 @@ class GaussianProcess(Strategy):
 
     gain = 3.0
     noise = 0.1
+    constant = 1.0
 
     def __init__(self, seed: int = 0) -> None:
         super().__init__(seed)
@@ -42,7 +49,8 @@ class GaussianProcess(Strategy):
 
     def _learn(self, pool: Pool) -> None:
         x, length = pool.x[self.rows], pool.length_scale
-        kernel = _matern(squared_distances(x, x), length) + self.noise * np.eye(len(x))
+        kernel = self.constant + _matern(squared_distances(x, x), length)
+        kernel += self.noise * np.eye(len(x))
         values = np.where(self.targets > 0, self.gain * self.targets, self.targets)
         solved = np.linalg.solve(kernel, values - _prior_mean(pool.prior[self.rows]))
         groups = -(-len(x) // _GROUP)
@@ -56,7 +64,8 @@ class GaussianProcess(Strategy):
         return self._mean(pool, part)[:, None]
 
     def _mean(self, pool: Pool, part: slice) -> NDArray[np.float64]:
-        mean = _prior_mean(pool.prior[part])
+        mean: NDArray[np.float64] = _prior_mean(pool.prior[part])
+        mean += self.constant * self._alpha.sum()
         first = part.indices(len(pool))[0]
         for chunk in pool.chunks(part):
             here = mean[chunk.start - first : chunk.stop - first]
@@ -70,8 +79,9 @@ class GaussianProcess(Strategy):
         x = pool.x[chunk].astype(np.float64)
         if held and held[0].shape[1] != len(x):  # a block that ended elsewhere
             held = []
+        squares = np.einsum("nd,nd->n", x, x)
         new = [
-            _matern(squared_distances(centres, x), pool.length_scale).astype(np.float32)
+            _matern(squared_distances(centres, x, squares).astype(np.float32), pool.length_scale)
             for centres in self._centres[len(held) :]
         ]
         whole = len(self.rows) // _GROUP  # the last group still grows
@@ -109,8 +119,8 @@ def _prior_mean(rank: NDArray[np.float64]) -> NDArray[np.float64]:
     return 2 * rank.astype(np.float64) ** 4 - 1
 
 
-def _matern(squared: NDArray[np.float64], length: float) -> NDArray[np.float64]:
-    """Matérn-3/2 kernel, (1 + √3 d / ℓ) exp(−√3 d / ℓ)."""
-    scaled = np.sqrt(3 * squared) / length
-    kernel: NDArray[np.float64] = (1 + scaled) * np.exp(-scaled)
+def _matern(squared: NDArray[_Float], length: float) -> NDArray[_Float]:
+    """Matérn-3/2 kernel, (1 + √3 d / ℓ) exp(−√3 d / ℓ), of the type of the squared distances."""
+    scaled = np.sqrt(squared * (3 / length**2))
+    kernel: NDArray[_Float] = (1 + scaled) * np.exp(-scaled)
     return kernel
