@@ -17,7 +17,6 @@ from tests.conftest import REPOSITORY
 
 pytestmark = [pytest.mark.browser, pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
 
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
 PATIENCE = 120_000  # ms
 
 
@@ -73,20 +72,6 @@ def scored(trained_flow, tmp_path_factory):
         assert embed([str(experiment), "splits=[train,val,test]"]) == 0
         assert detect([str(experiment), "detectors=quick"]) == 0
     return experiment, copy
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if CHROMIUM is None:
-        pytest.skip("needs Chromium: install it, or name it in CHROMIUM")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"]
-        )
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ Stage = Literal["train", "embed"]
 _CONF = Path(__file__).parents[1] / "conf"
 _ALWAYS: Mapping[Stage, tuple[str, ...]] = {
     "train": ("paths", "tune"),
-    "embed": ("paths", "tune", "embed", "tests", "detectors", "label"),
+    "embed": ("paths", "tune", "embed", "tests", "detectors", "label", "figures"),
 }
 """Groups that are there without being listed."""
 

@@ -13,7 +13,7 @@ from wwdc.config.schema import EmbedConfig, validate
 from wwdc.data.colour_mnist import SPLITS
 from wwdc.errors import ConfigError, closest
 
-STAGE_KEYS = ("embed", "splits", "tests", "detectors", "label")
+STAGE_KEYS = ("embed", "splits", "tests", "detectors", "label", "figures")
 """Settings of later stages; every other override chooses points, as it does when training."""
 
 

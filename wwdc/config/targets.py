@@ -42,6 +42,7 @@ _FUNCTIONS = (
     "torch.nn.functional.",
     "torch.nn.init.",
     "wwdc.models.losses.",
+    "wwdc.report.figures.",
     "wwdc.stats.conditional.",
     "wwdc.stats.independence.",
     "wwdc.stats.normality.",

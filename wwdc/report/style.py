@@ -5,7 +5,11 @@ __all__ = [
     "COLOURS",
     "GREY",
     "INK",
+    "PAPER",
     "better",
+    "colour_of",
+    "drawing_style",
+    "grid_of",
     "new_figure",
     "render",
     "short_names",
@@ -14,6 +18,7 @@ __all__ = [
 
 import io
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import matplotlib
@@ -28,12 +33,29 @@ ACCENT = "#D55E00"
 COLOURS = ("#0072B2", ACCENT, "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """The same palette, in the order to use."""
 
+PAPER = "#ffffff"
+
+_STYLE: Any = {
+    "axes.edgecolor": GREY,
+    "axes.labelcolor": INK,
+    "font.size": 9.0,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+}
+
+_DOTS = {"svg": 130, "png": 200}
 _METADATA: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "png": {"Software": None}}
 
 
 def new_figure(width: float, height: float) -> Figure:
     """An empty figure of *width* × *height* [inch] that needs no display and no pyplot."""
     return Figure(figsize=(width, height), layout="constrained", facecolor="white")
+
+
+def drawing_style() -> AbstractContextManager[None]:
+    """Inside a ``with``, matplotlib writes all text in `INK`, whatever the user's own settings."""
+    return matplotlib.rc_context(_STYLE)
 
 
 def tidy(axes: Axes) -> None:
@@ -44,10 +66,14 @@ def tidy(axes: Axes) -> None:
 
 
 def render(figure: Figure, kind: str) -> bytes:
-    """The figure as a file of *kind* ``svg`` or ``png`` (200 dots an inch), the same every time."""
+    """The figure as a file of *kind*, the same every time.
+
+    Args:
+        kind: ``svg``, in which dots of large clouds have 130 to the inch, or ``png``, 200.
+    """
     stream = io.BytesIO()
     with matplotlib.rc_context({"svg.hashsalt": "wwdc"}):
-        figure.savefig(stream, format=kind, dpi=200, metadata=_METADATA[kind])
+        figure.savefig(stream, format=kind, dpi=_DOTS[kind], metadata=_METADATA[kind])
     return stream.getvalue()
 
 
@@ -72,3 +98,14 @@ def short_names(keys: Sequence[str]) -> dict[str, str]:
 def better(mode: str) -> str:
     """What to call the good end of a metric's axis."""
     return "lower is better" if mode == "min" else "higher is better"
+
+
+def grid_of(rows: int, columns: int, width: float, height: float) -> tuple[Figure, Any]:
+    """A figure of *rows* × *columns* panels, each *width* × *height* [inch], and its axes."""
+    figure = new_figure(width * columns, height * rows)
+    return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def colour_of(names: Sequence[str], name: str) -> str:
+    """The colour of one of *names*, the same all over a page; grey for a name that is not there."""
+    return COLOURS[list(names).index(name) % len(COLOURS)] if name in names else GREY

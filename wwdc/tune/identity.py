@@ -16,6 +16,7 @@ NOT_SCIENCE = (
     "tests",
     "detectors",
     "label",
+    "figures",
     "paths",
     "logger",
     "tune",
