@@ -3,12 +3,13 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# The suites that take minutes: RUN_ARGS= runs the full ones.
+RUN_ARGS ?= tests=quick detectors=quick
 
 .PHONY: run test test-all lint clean-env
 
 run: $(VENV)/.ready
-	$(BIN)/python -m wwdc.tune experiments/digits_vae
-	$(BIN)/python -m wwdc.tune experiments/digits_flow
+	$(BIN)/python -m wwdc.run experiments/digits_flow $(RUN_ARGS)
 
 test: $(VENV)/.ready
 	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)

@@ -23,6 +23,8 @@ REQUIRED = {
     "labelling page": "tests.label.test_page",
     "labels": "tests.label",
     "promotion": "tests.promote",
+    "the workflow": "tests.run",
+    "reports": "tests.report",
 }
 
 

@@ -21,7 +21,7 @@ LINES = sorted(
 )
 
 
-MISSING = ("prepare", "embed", "stats", "detect", "label", "promote", "submit")
+MISSING = ("prepare", "embed", "stats", "detect", "label", "promote", "report", "submit")
 """Stages that need what an empty tree does not have."""
 
 
@@ -31,15 +31,15 @@ def test_there_are_commands():
 
 @pytest.mark.parametrize("line", LINES)
 def test_a_documented_command_is_accepted(line, data_root, monkeypatch, capsys):
-    """Sweeps as a dry run, jobs not submitted; the others as they are, on an empty tree."""
+    """Sweeps and workflows as a dry run, jobs not submitted; the others as they are, on an empty tree."""
     monkeypatch.chdir(REPOSITORY)
     _, _, module, *arguments = shlex.split(line)
     stage = module.removeprefix("wwdc.")
-    if stage == "tune" and "--dry-run" not in arguments:
+    if stage in ("tune", "run") and "--dry-run" not in arguments:
         arguments.append("--dry-run")
     if stage == "submit" and "--print" not in arguments:
         arguments.append("--print")
-    missing = stage in MISSING or arguments[:1] == ["best"]
+    missing = stage in MISSING or arguments[:1] == ["best"] or "--from" in arguments
     assert main([stage, *arguments]) in ((0, 2) if missing else (0,)), capsys.readouterr().err
 
 

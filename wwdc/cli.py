@@ -18,6 +18,8 @@ STAGES = {
     "detect": "score every object with anomaly detectors, list the oddest",
     "label": "look at the oddest objects in a browser, and let the ranking learn from you",
     "promote": "turn labels into a catalogue variable, and write the experiment that uses it",
+    "report": "one page of what an experiment came to: figures, tables, what is left, anomalies",
+    "run": "run all of these stages, as far as something is missing or out of date",
     "submit": "send an experiment's stages to a Slurm cluster",
     "products": "list, choose, check and tidy an experiment's products",
     "doctor": "check this machine: Python, DATA_ROOT, Ray, Slurm, GPUs, and how to mend what fails",

@@ -21,6 +21,7 @@ _DROPOUT = "lightning_loader.condition_dropout"
 _NOT_SWEPT = (
     "detectors",
     "embed",
+    "figures",
     "hydra",
     "label",
     "logger",
