@@ -4,14 +4,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from wwdc.experiment import Experiment
     from wwdc.products.export import load
     from wwdc.tune.results import results
 
-__all__ = ["__version__", "load", "results"]
+__all__ = ["Experiment", "__version__", "load", "results"]
 
 __version__ = "0.1.0"
 
-_LATER = {"load": "wwdc.products.export", "results": "wwdc.tune.results"}
+_LATER = {
+    "Experiment": "wwdc.experiment",
+    "load": "wwdc.products.export",
+    "results": "wwdc.tune.results",
+}
 
 
 def __getattr__(name: str) -> Any:
