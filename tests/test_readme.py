@@ -31,7 +31,7 @@ def test_there_are_commands():
 
 @pytest.mark.parametrize("line", LINES)
 def test_a_documented_command_is_accepted(line, data_root, monkeypatch, capsys):
-    """Sweeps and workflows as a dry run, jobs not submitted; the others as they are, on an empty tree."""
+    """Sweeps as a dry run, jobs not submitted; the others as they are, on an empty tree."""
     monkeypatch.chdir(REPOSITORY)
     _, _, module, *arguments = shlex.split(line)
     stage = module.removeprefix("wwdc.")
