@@ -23,7 +23,10 @@ from wwdc.products.verify import verify
 ONE = "tune.cpus=1"
 FAST = (
     ONE,
-    *(f"detectors.detectors.{name}=null" for name in ("hbos", "pca", "knn", "lof")),
+    *(
+        f"detectors.detectors.{name}=null"
+        for name in ("hbos", "pca", "knn", "lof", "norm", "density", "given_known")
+    ),
     "detectors.shortlist.size=10",
 )
 BROKEN = "+detectors.detectors.broken={_target_: pyod.models.knn.KNN, n_neighbors: 100000}"
@@ -41,7 +44,7 @@ def test_the_table(planted, tree, capsys):
     assert detect([str(planted), ONE]) == 0
     found = find_scores(tree)
     assert [scores.name for scores in found] == ["7_0", "7_1", "7_2", "7_3"]
-    names = ["iforest", "ecod", "hbos", "pca", "knn", "lof"]
+    names = ["iforest", "ecod", "hbos", "pca", "knn", "lof", "norm", "density"]
     assert list(found[0].detectors) == names and found[0].embedding == "7_0"
     scores = table(tree)
     assert list(scores.columns) == [*COLUMNS[:3], *names, *COLUMNS[3:]]
@@ -65,7 +68,7 @@ def test_the_table(planted, tree, capsys):
     assert scores["p_value"].notna().tolist() == tested.tolist()
     assert first["p_value"].tolist() == pytest.approx([1 / 241] * 4)
     out = capsys.readouterr().out
-    assert "7_3: 1020 rows, 6 detectors" in out and "20000, 20005" in out
+    assert "7_3: 1020 rows, 8 detectors" in out and "20000, 20005" in out
 
 
 def test_nothing_is_scored_twice(planted, tree, capsys, monkeypatch):
@@ -135,7 +138,7 @@ def test_without_the_detector_that_counts_there_are_no_scores(planted, tree, cap
 
 
 def test_a_detector_without_its_columns_is_left_out(planted, tree, capsys):
-    node = "{_target_: wwdc.discovery.detectors.GivenKnown}"
+    node = "{_target_: wwdc.discovery.detectors.GivenKnown, optional: false}"
     assert detect([str(planted), *FAST, f"detectors.detectors.given_known={node}"]) == 0
     reason = find_scores(tree)[0].info.config["left_out"]["given_known"]
     assert "log_prob_unconditional_mean" in reason

@@ -14,7 +14,9 @@ def read(folder, *overrides):
 
 def test_the_defaults(planted):
     found = read(planted)
-    assert [d.name for d in found.detectors] == ["iforest", "ecod", "hbos", "pca", "knn", "lof"]
+    assert [d.name for d in found.detectors] == [
+        *("iforest", "ecod", "hbos", "pca", "knn", "lof", "norm", "density", "given_known")
+    ]
     assert found.columns == ("u_mean",) and found.splits is None
     assert (found.fit_rows, found.calibration_rows, found.seed) == (20_000, 20_000, 0)
     assert found.score == "iforest" and not found.combined
@@ -25,13 +27,13 @@ def test_the_defaults(planted):
 
 def test_quick_has_no_neighbours(planted):
     names = [d.name for d in read(planted, "detectors=quick").detectors]
-    assert names == ["iforest", "ecod", "hbos", "pca"]
+    assert names == ["iforest", "ecod", "hbos", "pca", "norm", "density", "given_known"]
 
 
 def test_a_detector_is_added_with_its_own_columns(planted):
     node = "{_target_: wwdc.discovery.detectors.Norm, columns: [u], fit_rows: 100}"
     found = read(planted, f"detectors.detectors.norm={node}", "detectors.score=zmean")
-    norm = found.detectors[-1]
+    [norm] = [detector for detector in found.detectors if detector.name == "norm"]
     assert norm.columns == ("u",) and norm.fit_rows == 100
     assert norm.node == {"_target_": "wwdc.discovery.detectors.Norm"}
     assert found.combined

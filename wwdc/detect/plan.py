@@ -111,9 +111,11 @@ def prepare(scoring: Scoring) -> tuple[Features, list[Ready], dict[str, str]]:
         try:
             wanted[detector.name] = columns_of(names, embedding)
         except DataError as error:
-            left_out[detector.name] = str(error)
+            if not detector.optional:
+                left_out[detector.name] = str(error)
     if not wanted:
-        raise DataError("; ".join(f"{name}: {reason}" for name, reason in left_out.items()))
+        reasons = [f"{name}: {reason}" for name, reason in left_out.items()]
+        raise DataError("; ".join(reasons) or f"{scoring.name} has no column a detector looks at.")
     atomic_write(scoring.work / EMBEDDING, f"{scoring.name}\n")
     everything = list(dict.fromkeys(name for names in wanted.values() for name in names))
     features = write_features(scoring.work, embedding, detection, roles, everything)

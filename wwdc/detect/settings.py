@@ -51,6 +51,7 @@ class _Own(_Schema):
 
     columns: list[str] | None = None
     fit_rows: PositiveInt | None = None
+    optional: bool = False
 
 
 class _Settings(_Schema):
@@ -73,12 +74,14 @@ class Detector:
         node: ``_target_`` and arguments.
         columns: its own columns; None: those of the group, or of its class.
         fit_rows: most rows to fit it on; None: as many as there are.
+        optional: whether it is left out without a word where an embedding lacks its columns.
     """
 
     name: str
     node: Node = field(repr=False)
     columns: tuple[str, ...] | None = None
     fit_rows: int | None = None
+    optional: bool = False
 
 
 @dataclass(frozen=True)
@@ -169,7 +172,7 @@ def _detector(name: str, spec: Mapping[str, Any], origin: Any) -> Detector:
     checked = validate(_Own, own, origin=origin, key=key)
     columns = tuple(checked.columns) if checked.columns is not None else None
     rest = {k: v for k, v in spec.items() if k not in own}
-    return Detector(name, rest, columns, checked.fit_rows)
+    return Detector(name, rest, columns, checked.fit_rows, checked.optional)
 
 
 def _check_score(score: str, names: list[str], place: str) -> None:

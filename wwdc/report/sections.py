@@ -201,7 +201,9 @@ def products_table(tables: Tables) -> str:
         parts.append(f"<details{is_open}><summary>{escape(title)}</summary>{body}</details>")
     others = list(_others(tables))
     if others:
-        parts.append(table(("other files", "size"), others, (1,)))
+        body = table(("file", "size"), others, (1,))
+        title = f"{len(others)} tables of tests, scores and labels"
+        parts.append(f"<details><summary>{escape(title)}</summary>{body}</details>")
     return "".join(parts)
 
 
@@ -216,8 +218,8 @@ def _product(product: Product, root: Path) -> tuple[Any, ...]:
         info.sweep or "–",
         "–" if info.seed is None else info.seed,
         human_size(info.bytes or 0),
-        (str(info.sha256)[:12], str(info.sha256)),
-        (", ".join(f"{n} {h[:12]}" for n, h in parents), "\n".join(f"{n} {h}" for n, h in parents)),
+        (str(info.sha256)[:8], str(info.sha256)),
+        (", ".join(f"{n} {h[:8]}" for n, h in parents), "\n".join(f"{n} {h}" for n, h in parents)),
         info.finished[:16].replace("T", " "),
     )
 

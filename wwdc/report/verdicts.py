@@ -49,8 +49,8 @@ def draw_cell(axes: Axes, x: float, y: float, cell: Mapping[Any, Any]) -> None:
     word = verdict if told is None or pd.isna(told) or told else f"{verdict} †"
     axes.text(x + 0.6, y + 0.32, word, fontsize=9, color=ink, weight="bold", **style)
     if np.isfinite(effect):
-        span = f"{_two(effect)}  [{_two(cell['ci_low'])}, {_two(cell['ci_high'])}]"
-        axes.text(x + 0.6, y + 0.7, span, fontsize=7.5, color=ink, **style)
+        span = f"{_two(effect)} [{_two(cell['ci_low'])}, {_two(cell['ci_high'])}]"
+        axes.text(x + 0.6, y + 0.7, span, fontsize=7, color=ink, **style)
 
 
 def draw_control(axes: Axes, x: float, y: float, effect: float) -> None:
