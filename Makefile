@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # The suites that take minutes: RUN_ARGS= runs the full ones.
 RUN_ARGS ?= tests=quick detectors=quick
 
-.PHONY: run test test-all lint clean-env
+.PHONY: run test test-all lint docs clean-env
 
 run: $(VENV)/.ready
 	$(BIN)/python -m wwdc.run experiments/digits_flow $(RUN_ARGS)
@@ -20,6 +20,11 @@ test-all: $(VENV)/.ready
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# Into build/site, without the network; a link or anchor that leads nowhere is an error. To read it with
+# its search: python3 -m http.server --directory build/site
+docs: $(VENV)/.ready
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("wwdc needs Python 3.11 or newer: make PYTHON=python3.12 …" if sys.version_info < (3, 11) else 0)'

@@ -1,6 +1,6 @@
 """Draw the README's picture from a trained `digits_flow`: what is removed and what stays.
 
-    DATA_ROOT=data python docs/picture.py docs/images/digits.png
+DATA_ROOT=data python docs/picture.py docs/images/digits.png
 """
 
 import argparse

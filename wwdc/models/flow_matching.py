@@ -24,8 +24,7 @@ Modulations = list[tuple[Tensor, Tensor]]
 class FlowMatching(ConditionalFlow):
     """The flow of an ordinary differential equation from z at time 0 to u at time 1.
 
-    .. math:: \\frac{dx}{dt} = v(x, t, c) = a(t, c)\\,x + b(t, c) + W h_L(x, t, c), \\quad
-              x(0) = z, \\quad x(1) = u
+        dx/dt = v(x, t, c) = a(t, c) x + b(t, c) + W h_L(x, t, c),  x(0) = z,  x(1) = u
 
     Lipman et al., *Flow Matching for Generative Modeling*, https://arxiv.org/abs/2210.02747, with
     straight paths and time running from data to base. Train it with

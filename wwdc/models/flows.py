@@ -116,10 +116,9 @@ class ConditionalFlow(nn.Module, ABC):
 class CouplingFlow(ConditionalFlow):
     """Affine couplings, mixed by fixed random rotations, after an affine map that the context sets.
 
-    .. math:: x_0 = (1 + U(c)\\,V(c)^T)\\,(z\\,e^{s_0(c)} + t_0(c)), \\quad
-              (a, b) = R_k x_{k-1}, \\quad
-              x_k = (a,\\; b\\,e^{s_k(a, c)} + t_k(a, c)), \\quad
-              u = (R_K \\cdots R_1)^T x_K
+        x₀ = (1 + U(c) V(c)ᵀ) (z exp s₀(c) + t₀(c))
+        (a, b) = Rₖ xₖ₋₁,  xₖ = (a, b exp sₖ(a, c) + tₖ(a, c)),  k = 1 … K
+        u = (R_K ⋯ R₁)ᵀ x_K
 
     Couplings as in Real NVP, Dinh et al., https://arxiv.org/abs/1605.08803. All last layers start
     at zero, so that the flow starts as the identity; log-scales are bounded by a tanh. What the

@@ -15,8 +15,8 @@ from wwdc.errors import ConfigError
 class VAE(nn.Module):
     """Variational autoencoder with two strided convolutions and one dense layer each way.
 
-    Models :math:`q(z|x) = N(\\mu(x), \\sigma^2(x))` and the mean of :math:`p(x|z)`, after Kingma
-    and Welling, *Auto-Encoding Variational Bayes*, https://arxiv.org/abs/1312.6114.
+    Models q(z|x) = N(μ(x), σ²(x)) and the mean of p(x|z), after Kingma and Welling,
+    *Auto-Encoding Variational Bayes*, https://arxiv.org/abs/1312.6114.
 
     Args:
         hidden_dim: latent size D.

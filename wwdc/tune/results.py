@@ -55,12 +55,10 @@ def results(
 def mean_over_seeds(frame: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     """One row for each configuration: its metrics' means over seeds with 95 % intervals.
 
-    ``NAME`` is the mean, ``NAME_ci_low`` and ``NAME_ci_high`` the limits of Student's interval
-
-    .. math:: \\bar x \\pm t_{0.975,\\,n-1}\\, s / \\sqrt n,
-
-    over the finished rows that have the metric; the limits are NaN where that is one. ``n`` counts
-    the finished rows. Columns that replicates do not share (``seed``, ``point_id``, …) are gone.
+    ``NAME`` is the mean, ``NAME_ci_low`` and ``NAME_ci_high`` the limits of Student's interval,
+    x̄ ± t(0.975, n − 1) s / √n, over the finished rows that have the metric; the limits are NaN
+    where that is one. ``n`` counts the finished rows. Columns that replicates do not share
+    (``seed``, ``point_id``, …) are gone.
 
     Args:
         frame: one row a point, such as `results` gives.
