@@ -25,6 +25,7 @@ REQUIRED = {
     "promotion": "tests.promote",
     "the workflow": "tests.run",
     "reports": "tests.report",
+    "site": "tests.docs",
 }
 
 
