@@ -21,10 +21,10 @@ lint: $(VENV)/.ready
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-# Into build/site, without the network; a link or anchor that leads nowhere is an error. To read it with
-# its search: python3 -m http.server --directory build/site
+# Into build/site, without the network; a link or anchor that leads nowhere is an error, which --quiet
+# would hide. To read it with its search: python3 -m http.server --directory build/site
 docs: $(VENV)/.ready
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("wwdc needs Python 3.11 or newer: make PYTHON=python3.12 …" if sys.version_info < (3, 11) else 0)'
