@@ -29,7 +29,7 @@ from wwdc.detect.settings import read_detection
 from wwdc.discovery.fitted import fit, seeded
 from wwdc.embed.jobs import find_jobs
 from wwdc.embed.passes import plan_passes
-from wwdc.embed.shards import Models, Pass, Target, _residuals
+from wwdc.embed.shards import Models, Pass, Target, residuals
 from wwdc.products import Tree
 from wwdc.tune.plan import make_plan
 
@@ -142,7 +142,7 @@ class Bench:
     def _u(self, target: Target, mean: np.ndarray, columns: dict[str, np.ndarray]) -> np.ndarray:
         latents = {"z": mean, "z_mean": mean}
         module = self.models.flow(target)
-        found = _residuals(self.models, module, target, columns, latents, lambda: None)
+        found = residuals(self.models, module, target, columns, latents, lambda: None)
         return found["u_mean"]
 
     def _detector(self, x: np.ndarray) -> Any:

@@ -14,6 +14,7 @@ from wwdc.config import load, load_stage
 from wwdc.data.colour_mnist import SPLITS
 from wwdc.errors import ConfigError
 from wwdc.products import sha256
+from wwdc.products.verify import verify
 from wwdc.promote.__main__ import main as promote
 from wwdc.promote.folder import next_experiment
 from wwdc.tune.__main__ import main as tune
@@ -91,6 +92,19 @@ def _check_folder(folder, told):
     for name in ("meta", "sweeps", "model", "train", "embed"):
         head = (folder / f"{name}.yaml").read_text().splitlines()[:2]
         assert any(line.startswith("# From DIGITS/FLOW: labels odd (60 objects") for line in head)
+
+
+def test_a_promoted_table_is_verified(embedded, tree):
+    label(tree, along_z)
+    assert promote([str(embedded), "--labels", "odd", "--variable", "far"]) == 0
+    assert not [problem for problem in verify(tree) if problem.broken]
+    [path] = tree.promoted.glob("far-*.parquet")
+    path.write_bytes(path.read_bytes()[:-1])
+    [problem] = [problem for problem in verify(tree) if problem.broken]
+    assert problem.path == path and "SHA-256" in problem.message
+    path.unlink()
+    [problem] = [problem for problem in verify(tree) if problem.broken]
+    assert "is gone" in problem.message
 
 
 def test_a_dry_run_writes_nothing(embedded, tree, capsys):

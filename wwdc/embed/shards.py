@@ -1,6 +1,6 @@
 """Rows of a split through a VAE and its flows, as Arrow tables. Knows no Ray and no tree."""
 
-__all__ = ["Models", "Pass", "Shard", "Target", "apply", "shards_of"]
+__all__ = ["Models", "Pass", "Shard", "Target", "apply", "residuals", "shards_of"]
 
 import functools
 import time
@@ -224,7 +224,7 @@ def _embedding(
     if target.kind == "flow":
         module = models.flow(target)
         masked = module.masked
-        columns |= _residuals(models, module, target, table, latents, check)
+        columns |= residuals(models, module, target, table, latents, check)
     for name, values in columns.items():
         if not np.isfinite(values).all():
             raise ProductError(
@@ -258,7 +258,7 @@ def _embedding(
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
-def _residuals(
+def residuals(
     models: Models,
     module: LightningFlow,
     target: Target,
@@ -266,7 +266,14 @@ def _residuals(
     latents: Table,
     check: Callable[[], None],
 ) -> dict[str, NDArray[Any]]:
-    """u and the densities, batch by batch."""
+    """u (N, D), the densities (N,) and states on the way of a pass's rows, batch by batch.
+
+    Args:
+        module: the flow of *target*.
+        table: catalogue columns (N,).
+        latents: ``z`` and ``z_mean``, (N, D).
+        check: called before each batch; what it raises ends the work.
+    """
     trained = models.dataset.catalogue.keep(target.trained_without)
     context = trained.encode(table)
     given = None

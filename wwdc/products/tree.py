@@ -118,6 +118,11 @@ class Tree:
         return self.path / "labels"
 
     @property
+    def promoted(self) -> Path:
+        """Variables that labels became, of all experiments on the same data."""
+        return self.data_root / self.data_name / "promoted"
+
+    @property
     def figures(self) -> Path:
         """Figures that stages write as they end."""
         return self.path / "figures"

@@ -60,7 +60,13 @@ def verify(tree: Tree) -> list[Problem]:
     for path, info in infos.items():
         problems += _check(path, info, library)
     known = {info.sha256 for info in infos.values()}
-    return [*problems, *_doubles(tree, infos), *_tables(tree, known), *_leftovers(tree)]
+    return [
+        *problems,
+        *_doubles(tree, infos),
+        *_tables(tree, known),
+        *_promoted(tree),
+        *_leftovers(tree),
+    ]
 
 
 def _check(path: Path, info: Info, library: Library) -> Iterator[Problem]:
@@ -145,6 +151,20 @@ def _tables(tree: Tree, known: Container[str | None]) -> Iterator[Problem]:
     if gone:
         message = f"was made from embeddings that are not there any more: {', '.join(gone)}"
         yield Problem(note, message, broken=False)
+
+
+def _promoted(tree: Tree) -> Iterator[Problem]:
+    """Are the variables that labels became, of all experiments on these data, what was written?"""
+    for path in sorted(tree.promoted.glob("*_info.yaml")):
+        artefact = artefact_of(path)
+        try:
+            if artefact is None:
+                yield Problem(path, "the table it describes is gone")
+            elif load_yaml(path)["sha256"] != sha256(artefact):
+                message = "SHA-256 differs from the one in its info file; promote its labels again"
+                yield Problem(artefact, message)
+        except (ProductError, KeyError, TypeError) as error:
+            yield Problem(path, f"does not say what it vouches for ({error})")
 
 
 def _leftovers(tree: Tree) -> Iterator[Problem]:

@@ -175,7 +175,7 @@ def _write(
 
     model = fit(promotion.candidate, labelled, promotion.seed)
     ids, found = all_values(model, promotion.candidate, labelled.kind, promotion.embedding)
-    folder = tree.data_root / tree.data_name / "promoted"
+    folder = tree.promoted
     path, digest = publish_table(promotion, ids, found, folder)
     plan = next_experiment(
         staged.training,
