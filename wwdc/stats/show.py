@@ -23,16 +23,30 @@ STYLES = {
 }
 MOST_REASONS = 12
 
+_CELL = 9
+"""Letters of a cell: undecided, or an interval below 0."""
+
 
 def show_tables(tables: Tables, suite: Suite, screen: Console) -> None:
     """Print verdicts by sweep and variable, what controls saw, and why verdicts are open."""
     if tables.fault:
         screen.print(Text(f"No verdicts: {tables.fault}.", style="bold red"), soft_wrap=True)
     for space, found in tables.summary.groupby("space", sort=False):
-        screen.print(_grid(found, tables.verdicts, str(space)))
+        for variables in _side_by_side(found, screen.width):
+            screen.print(_grid(found, tables.verdicts, str(space), variables))
     screen.print(Text(_legend(suite), style="dim"))
     for line in _reasons(tables):
         screen.print(line, markup=False, soft_wrap=True)
+
+
+def _side_by_side(summary: pd.DataFrame, width: int) -> Iterator[list[str]]:
+    """As many variables at a time as *width* columns hold, beside the names of sweeps."""
+    variables = list(dict.fromkeys(summary["variable"]))
+    sweeps = max(len(_name(row)) for row in summary.to_dict("records"))
+    column = max(_CELL, *map(len, variables)) + 2
+    count = max(1, (width - sweeps - 3) // column)
+    for first in range(0, len(variables), count):
+        yield variables[first : first + count]
 
 
 def _legend(suite: Suite) -> str:
@@ -46,8 +60,7 @@ def _legend(suite: Suite) -> str:
     )
 
 
-def _grid(summary: pd.DataFrame, verdicts: pd.DataFrame, space: str) -> Table:
-    variables = list(dict.fromkeys(summary["variable"]))
+def _grid(summary: pd.DataFrame, verdicts: pd.DataFrame, space: str, variables: list[str]) -> Table:
     counts = sorted(set(summary["seeds"]))
     seeds = " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
     title = f"What is left in {space}: verdicts over {seeds} {'seed' if seeds == '1' else 'seeds'}"
