@@ -122,7 +122,7 @@ def test_an_unknown_stage_is_refused_by_the_parser(capsys):
 
 
 def test_a_stop_says_how_to_go_on(flow, capsys, without_ray):
-    words = ["+seed=1", "--until=embed", "tune.time_budget_s=0.001"]
+    words = ["+seed=1", "--until=embed", "tune.time_budget_s=1e-6"]
     assert main([str(flow), *words]) == EXIT_STOPPED
     line = capsys.readouterr().out.splitlines()[-1]
     command = line.split(": ", 1)[1]
