@@ -127,6 +127,6 @@ def test_the_start_page_opens(browser, address, scheme, width):
 def test_search_finds_a_message(browser, address):
     tab = browser.new_page()
     tab.goto(address, wait_until="networkidle")
-    tab.locator(".md-search__input").fill("embedded yet")
+    tab.locator(".md-search__input").press_sequentially("embedded yet", delay=30)  # it hears keys
     tab.locator(".md-search-result__link", has_text="embedded").first.wait_for(timeout=60_000)
     tab.close()
