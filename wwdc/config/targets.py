@@ -41,7 +41,6 @@ _CLASSES = (
 _FUNCTIONS = (
     "torch.nn.functional.",
     "torch.nn.init.",
-    "wwdc.models.losses.",
     "wwdc.report.figures.",
     "wwdc.stats.conditional.",
     "wwdc.stats.independence.",

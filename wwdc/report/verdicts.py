@@ -13,6 +13,8 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, Normalize, to_rgb
 from matplotlib.patches import Rectangle
 
+from wwdc.stats.show import two_digits
+
 MARKS = {"removed": "✓", "leaks": "✗", "present": "●", "undecided": "?", "not tested": "–"}
 VERDICT_COLOURS = {
     "removed": "#00734f",
@@ -49,7 +51,7 @@ def draw_cell(axes: Axes, x: float, y: float, cell: Mapping[Any, Any]) -> None:
     word = verdict if told is None or pd.isna(told) or told else f"{verdict} †"
     axes.text(x + 0.6, y + 0.32, word, fontsize=9, color=ink, weight="bold", **style)
     if np.isfinite(effect):
-        span = f"{_two(effect)} [{_two(cell['ci_low'])}, {_two(cell['ci_high'])}]"
+        span = f"{two_digits(effect)} [{two_digits(cell['ci_low'])}, {two_digits(cell['ci_high'])}]"
         axes.text(x + 0.6, y + 0.7, span, fontsize=7, color=ink, **style)
 
 
@@ -59,7 +61,7 @@ def draw_control(axes: Axes, x: float, y: float, effect: float) -> None:
     axes.add_patch(Rectangle((x + 0.02, y + 0.02), 0.96, 0.5, facecolor=fill, linewidth=0))
     if np.isfinite(effect):
         style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 8, "color": _ink(fill)}
-        axes.text(x + 0.5, y + 0.27, _two(effect), **style)
+        axes.text(x + 0.5, y + 0.27, two_digits(effect), **style)
 
 
 def _ink(fill: Any) -> str:
@@ -69,11 +71,3 @@ def _ink(fill: Any) -> str:
     )
     luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
     return _DARK if luminance > 0.18 else _PALE
-
-
-def _two(value: Any) -> str:
-    """Two digits, without the zero before the point."""
-    if pd.isna(value):
-        return "–"
-    text = f"{abs(value):.2f}"
-    return ("−" if value < 0 and float(text) else "") + (text[1:] if text[0] == "0" else text)

@@ -1,6 +1,6 @@
 """What the terminal says of a suite: a table of verdicts over seeds, and what the controls saw."""
 
-__all__ = ["show_tables"]
+__all__ = ["show_tables", "two_digits"]
 
 from collections.abc import Iterator
 from typing import Any
@@ -76,7 +76,7 @@ def _grid(summary: pd.DataFrame, verdicts: pd.DataFrame, space: str, variables: 
     controls = verdicts[verdicts["point_id"].isna()]
     for control, group in controls.groupby("space", sort=False):
         effects = group.groupby("variable")["effect"].mean()
-        texts = [_short(effects[v]) if pd.notna(effects.get(v)) else "" for v in variables]
+        texts = [two_digits(effects[v]) if pd.notna(effects.get(v)) else "" for v in variables]
         table.add_row(*(Text(text, style="dim") for text in (str(control), *texts)))
     return table
 
@@ -90,13 +90,19 @@ def _cell(row: dict[Any, Any]) -> Text:
     text = Text(verdict, style=STYLES.get(verdict, ""))
     if pd.notna(row["effect"]):
         mark = "† " if row["conditioned"] is False else ""
-        span = f"{_short(row['ci_low'])}–{_short(row['ci_high'])}"
-        text.append(f"\n{mark}{_short(row['effect'])}\n{span}", style="dim")
+        span = f"{two_digits(row['ci_low'])}–{two_digits(row['ci_high'])}"
+        text.append(f"\n{mark}{two_digits(row['effect'])}\n{span}", style="dim")
     return text
 
 
-def _short(value: float) -> str:
-    """Two digits, without the zero before the point: .87, −.01."""
+def two_digits(value: Any) -> str:
+    """Two digits, without the zero before the point; a dash for NaN.
+
+    >>> two_digits(0.871), two_digits(-0.009), two_digits(float("nan"))
+    ('.87', '−.01', '–')
+    """
+    if pd.isna(value):
+        return "–"
     text = f"{abs(value):.2f}"
     sign = "−" if value < 0 and float(text) else ""
     return sign + (text[1:] if text.startswith("0") else text)
