@@ -85,7 +85,7 @@ class _Run:
             if not running:
                 return
             if not told:
-                self.progress.say(f"{running} are being embedded by another run; waiting for them.")
+                self.progress.say(f"Waiting for another run, which makes {running} of these.")
                 told = True
             time.sleep(POLL_S)
 

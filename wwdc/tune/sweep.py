@@ -6,6 +6,7 @@ import json
 import random
 import shutil
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -110,8 +111,6 @@ class _Run:
 
         Samples of a search come first, then the replicates of the best, which no scheduler stops.
         """
-        from wwdc.tune.runner import Sweep, run_points
-
         folder = self.tree.multiruns / self.job_id
         _freeze(self.composed, plan, folder, self.job_id)
         progress = Progress(plan, self.settings.metrics[0], console=self.console)
@@ -119,28 +118,37 @@ class _Run:
             while True:
                 todo = [p for p in plan.left if p.point_id not in self.outcomes]
                 ask = plan.to_ask > 0
-                if not todo and not ask:
+                if todo or ask:
+                    found = self._batch(plan, todo, ask, folder, progress)
+                    if ask and not found:
+                        return  # the space holds no more
+                elif not plan.counts["running"]:
                     return
-                first = plan.first_seed(todo)
-                batch = first if first or ask else todo
-                sweep = Sweep(
-                    self._settings(replicates=not first and not ask),
-                    self.engine,
-                    folder,
-                    plan.experiment.replace("/", " "),
-                    self.tree,
-                    progress,
-                    self.stop,
-                    self._launch,
-                    self.end,
-                )
-                found = run_points(batch, plan, sweep, ask=ask)
-                self.outcomes |= {p: how for p, how in found.items() if how != "elsewhere"}
                 if self.over:
                     return
-                if ask and not found:
-                    return  # the space holds no more
                 plan = self._wait_for_others(progress)
+
+    def _batch(
+        self, plan: Plan, todo: Sequence[Point], ask: bool, folder: Path, progress: Progress
+    ) -> dict[str, str]:
+        """Train the points that come next, and keep how each ended."""
+        from wwdc.tune.runner import Sweep, run_points
+
+        first = plan.first_seed(todo)
+        sweep = Sweep(
+            self._settings(replicates=not first and not ask),
+            self.engine,
+            folder,
+            plan.experiment.replace("/", " "),
+            self.tree,
+            progress,
+            self.stop,
+            self._launch,
+            self.end,
+        )
+        found = run_points(first if first or ask else todo, plan, sweep, ask=ask)
+        self.outcomes |= {p: how for p, how in found.items() if how != "elsewhere"}
+        return found
 
     def _settings(self, replicates: bool) -> TuneConfig:
         if not replicates:
@@ -167,10 +175,10 @@ class _Run:
             for point in plan.points:
                 if point.status in ("done", "stopped") and point.point_id not in self.outcomes:
                     progress.event(point.point_id, point.status)
-            if left or not running:
+            if left or not running or self.over:
                 return plan
             if not told:
-                notice(f"{running} points are being trained by another run; waiting for them.")
+                notice(f"Waiting for another run, which trains {running} of the points.")
                 told = True
             time.sleep(POLL_S)
 
