@@ -227,9 +227,12 @@ def _uss(process: psutil.Process) -> float:
 
 def memory(rows: int) -> None:
     """Print the memory of the whole command."""
-    quick = yaml.safe_load((REPOSITORY / "wwdc/conf/detectors/default.yaml").read_text())
-    nodes = {n: spec for n, spec in quick["detectors"].items() if spec and n not in ("knn", "lof")}
-    detectors = tuple(Detector(name, node) for name, node in nodes.items())
+    default = yaml.safe_load((REPOSITORY / "wwdc/conf/detectors/default.yaml").read_text())
+    nodes = {
+        n: spec for n, spec in default["detectors"].items() if spec and n not in ("knn", "lof")
+    }
+    there = {name: spec for name, spec in nodes.items() if not spec.get("optional")}
+    detectors = tuple(Detector(name, node) for name, node in there.items())
     detection = Detection(
         ("u_mean",), None, "auto", FITTED, FITTED, 0, "iforest", Shortlist(), detectors
     )
