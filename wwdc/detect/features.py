@@ -5,7 +5,7 @@ __all__ = ["Column", "Features", "columns_of", "write_features"]
 import fnmatch
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,21 +13,20 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.lib.format import open_memmap
+from numpy.lib.format import write_array_header_1_0
 from numpy.typing import NDArray
 
 from wwdc.data.catalogue import Variable
 from wwdc.detect.roles import Chosen, Roles, choose
 from wwdc.detect.settings import Detection
 from wwdc.embed.columns import DENSITIES, UNCONDITIONAL
-from wwdc.embed.published import Embedding, columns, read_rows
-from wwdc.errors import DataError, ProductError, closest
+from wwdc.embed.published import Embedding, columns, read_blocks, read_rows
+from wwdc.errors import DataError, closest
 from wwdc.products import atomic_write
 from wwdc.products.atomic import beside
 
 # Shapes: N scored rows, M of other splits that are only fitted on or calibrate, W columns.
 
-_READ_ROWS = 65_536
 _NOTE = "features.json"
 
 
@@ -224,44 +223,21 @@ def _write_matrix(
     variables = {variable.name: variable for variable in embedding.catalogue}
     width = sum(column.width for column in listed)
     with beside(path) as temporary:
-        matrix = open_memmap(temporary, "w+", np.float32, (total, width))
-        at = 0
-        for split, rows in parts:
-            for batch in _batches(embedding.files[split], [c.name for c in listed], rows):
-                count = len(next(iter(batch.values())))
-                for column in listed:
-                    values = _encoded(batch[column.name], variables.get(column.name))
-                    matrix[at : at + count, column.start : column.start + column.width] = values
-                at += count
-                matrix.flush()
-        del matrix
+        # Written, not mapped: pages of a map count as the process' own.
+        with temporary.open("xb") as file:
+            about = {"descr": "<f4", "fortran_order": False, "shape": (total, width)}
+            write_array_header_1_0(file, about)
+            for split, rows in parts:
+                for batch in read_blocks(embedding.files[split], [c.name for c in listed], rows):
+                    found = [_encoded(batch[c.name], variables.get(c.name)) for c in listed]
+                    file.write(np.concatenate(found, axis=1, dtype="<f4").tobytes())
         temporary.replace(path)
-
-
-def _batches(
-    path: Path, names: Sequence[str], rows: NDArray[np.int64] | None
-) -> Iterator[dict[str, NDArray[Any]]]:
-    if rows is not None:
-        if len(rows):
-            yield read_rows(path, names, rows)
-        return
-    try:
-        for batch in pq.ParquetFile(path).iter_batches(_READ_ROWS, columns=list(names)):
-            yield {name: _values(batch.column(name)) for name in names}
-    except (pa.ArrowException, OSError) as error:
-        raise ProductError(f"{path}: cannot be read as Parquet ({error}).") from error
-
-
-def _values(column: pa.Array) -> NDArray[Any]:
-    if pa.types.is_fixed_size_list(column.type):
-        flat = column.flatten().to_numpy(zero_copy_only=False)
-        return np.asarray(flat, np.float32).reshape(-1, column.type.list_size)
-    return np.asarray(column.to_numpy(zero_copy_only=False))
 
 
 def _encoded(values: NDArray[Any], variable: Variable | None) -> NDArray[np.float32]:
     if variable is None:
-        return values.astype(np.float32).reshape(len(values), -1)
+        found = values.astype(np.float32)
+        return found[:, None] if found.ndim == 1 else found
     known = np.isfinite(values)
     found = np.full((len(values), variable.width), np.nan, np.float32)
     found[known] = variable.encode(values[known])

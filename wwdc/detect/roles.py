@@ -54,8 +54,8 @@ class Chosen:
     def roles(self, objects: NDArray[np.int64]) -> NDArray[np.int8]:
         """Codes (N,) of rows by their objects (N,): the place of their role in `ROLES`."""
         found = np.full(len(objects), ROLES.index("tested"), np.int8)
-        found[np.isin(objects, self.calibrating)] = ROLES.index("calibration")
-        found[np.isin(objects, self.fitted)] = ROLES.index("fit")
+        found[_among(objects, self.calibrating)] = ROLES.index("calibration")
+        found[_among(objects, self.fitted)] = ROLES.index("fit")
         return found
 
 
@@ -100,6 +100,16 @@ def choose(detection: Detection, roles: Roles, objects: Mapping[str, NDArray[np.
     return Chosen(fit, calibration, fitted, np.unique(others[calibration]))
 
 
+def _among(objects: NDArray[np.int64], chosen: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """`numpy.isin` of what ascends, which does not sort *objects* and so needs less memory."""
+    if not len(chosen):
+        return np.zeros(len(objects), bool)
+    place = np.searchsorted(chosen, objects)
+    np.minimum(place, len(chosen) - 1, out=place)
+    found: NDArray[np.bool_] = chosen[place] == objects
+    return found
+
+
 def _draw(objects: NDArray[np.int64], share: float, seed: int) -> NDArray[np.int64]:
     rng = np.random.default_rng(np.random.SeedSequence((seed, len(objects))))
     return np.sort(rng.permutation(objects)[: int(share * len(objects))])
@@ -111,5 +121,5 @@ def _rows(
     """At most *limit* rows of the objects in *pool*, one of each object first."""
     if pool is None:
         return choose_rows(objects, limit, seed)
-    among = np.flatnonzero(np.isin(objects, pool))
+    among = np.flatnonzero(_among(objects, pool))
     return among[choose_rows(objects[among], limit, seed)]

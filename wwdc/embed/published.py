@@ -1,9 +1,18 @@
 """Published embeddings as later stages see them: checked files, a catalogue, rows of one space."""
 
-__all__ = ["Embedding", "Fault", "choose_rows", "columns", "find_embeddings", "read_rows", "spaces"]
+__all__ = [
+    "Embedding",
+    "Fault",
+    "choose_rows",
+    "columns",
+    "find_embeddings",
+    "read_blocks",
+    "read_rows",
+    "spaces",
+]
 
 import fnmatch
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -152,20 +161,32 @@ def read_rows(
     Raises:
         ProductError: the file is no Parquet, or lacks a column.
     """
+    parts = list(read_blocks(path, names, rows))
+    return {name: np.concatenate([part[name] for part in parts]) for name in names}
+
+
+def read_blocks(
+    path: Path, names: Sequence[str], rows: NDArray[np.int64] | None = None
+) -> Iterator[dict[str, NDArray[Any]]]:
+    """What `read_rows` joins: columns of one row group after the other, in bounded memory.
+
+    Raises:
+        ProductError: the file is no Parquet, or lacks a column.
+    """
     try:
-        file = pq.ParquetFile(path)
-        lacking = [name for name in names if name not in file.schema_arrow.names]
-        if lacking:
-            raise ProductError(f"{path}: it has no column {', '.join(lacking)}.")
-        parts = list(_row_groups(file, names, rows))
+        # Not iter_batches, which keeps what it has read until the end of the file.
+        with pq.ParquetFile(path) as file:
+            lacking = [name for name in names if name not in file.schema_arrow.names]
+            if lacking:
+                raise ProductError(f"{path}: it has no column {', '.join(lacking)}.")
+            yield from _row_groups(file, names, rows)
     except (pa.ArrowException, OSError) as error:
         raise ProductError(f"{path}: cannot be read as Parquet ({error}).") from error
-    return {name: np.concatenate([part[name] for part in parts]) for name in names}
 
 
 def _row_groups(
     file: pq.ParquetFile, names: Sequence[str], rows: NDArray[np.int64] | None
-) -> Iterable[dict[str, NDArray[Any]]]:
+) -> Iterator[dict[str, NDArray[Any]]]:
     start = 0
     for index in range(file.num_row_groups):
         stop = start + file.metadata.row_group(index).num_rows

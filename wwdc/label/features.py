@@ -15,17 +15,14 @@ from numpy.typing import NDArray
 
 from wwdc.data.catalogue import Catalogue
 from wwdc.detect.features import columns_of
-from wwdc.embed.published import Embedding
-from wwdc.errors import ConfigError, DataError, ProductError
+from wwdc.embed.published import Embedding, read_blocks
+from wwdc.errors import ConfigError, DataError
 from wwdc.label.objects import Objects
 
 if TYPE_CHECKING:
     from wwdc.discovery.pool import Pool
 
 # Shapes: N objects, D features, S detectors.
-
-_ROWS = 65_536
-"""Rows read at a time."""
 
 
 @dataclass(frozen=True)
@@ -115,25 +112,13 @@ def _blocks(features: Features) -> Iterator[NDArray[np.float32]]:
     """Features (n, D), some rows at a time."""
     known = {variable.name: variable for variable in features.catalogue}
     for path in features.files:
-        try:
-            for batch in pq.ParquetFile(path).iter_batches(_ROWS, columns=list(features.names)):
-                columns = [_values(batch.column(name)) for name in features.names]
-                parts = [
-                    known[name].encode(values) if name in known else values
-                    for name, values in zip(features.names, columns, strict=True)
-                ]
-                block = np.hstack([part.reshape(len(batch), -1) for part in parts])
-                block = block.astype(np.float32)
-                yield np.nan_to_num(block, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
-        except (pa.ArrowException, OSError) as error:
-            raise ProductError(f"{path}: cannot be read as Parquet ({error}).") from error
-
-
-def _values(column: pa.Array) -> NDArray[np.float32]:
-    if pa.types.is_fixed_size_list(column.type):
-        flat = column.flatten().to_numpy(zero_copy_only=False)
-        return np.asarray(flat, np.float32).reshape(-1, column.type.list_size)
-    return np.asarray(column.to_numpy(zero_copy_only=False))
+        for columns in read_blocks(path, features.names):
+            parts = [
+                known[name].encode(values) if name in known else values
+                for name, values in columns.items()
+            ]
+            block = np.hstack([part.reshape(len(part), -1) for part in parts]).astype(np.float32)
+            yield np.nan_to_num(block, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def _filled(column: pa.ChunkedArray) -> NDArray[np.float64]:

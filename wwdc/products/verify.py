@@ -111,8 +111,9 @@ def _parquet_fault(path: Path) -> str | None:
     import pyarrow.parquet
 
     try:
-        for _ in pyarrow.parquet.ParquetFile(path).iter_batches():
-            pass  # read it all, a batch at a time: it may be larger than memory
+        with pyarrow.parquet.ParquetFile(path) as file:
+            for number in range(file.num_row_groups):  # iter_batches keeps what it has read
+                file.read_row_group(number)
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         return f"is not Parquet: {_first_line(error)}"
     return None
