@@ -103,3 +103,36 @@ def test_impossible_variables_are_refused(arguments, message):
 def test_two_variables_of_one_name_are_refused():
     with pytest.raises(DataError, match="several variables x"):
         Catalogue((Variable("x", "flag"), Variable("x", "continuous")))
+
+
+@pytest.mark.parametrize(
+    ("variable", "columns"),
+    [
+        (Variable("x", "continuous", 2, fill=3.0), [[1.0, 0.0], [3.0, 1.0]]),
+        (Variable("x", "flag", 2, fill=0.0), [[1.0, 0.0], [0.0, 1.0]]),
+        (Variable("x", "categorical", 4, fill=0.0), [[0, 1, 0, 0], [0, 0, 0, 1]]),
+        (Variable("x", "circular", 3, range=(0, 4), fill=0.0), [[0, 1, 0], [0, 0, 1]]),
+    ],
+)
+def test_what_is_missing_is_told_by_a_last_column(variable, columns):
+    encoded = variable.encode(np.array([1.0, np.nan]))
+    np.testing.assert_allclose(encoded, columns, atol=1e-7)
+    assert variable.certain.width == variable.width - 1 == variable.levels
+    with pytest.raises(DataError, match="nan in row 1"):
+        variable.certain.encode(np.array([1.0, np.nan]))
+
+
+def test_a_logarithm_is_encoded():
+    variable = Variable("mass", "continuous", scaling="log")
+    np.testing.assert_allclose(variable.encode(np.array([0.1, 1000.0]))[:, 0], [-1, 3])
+    with pytest.raises(DataError, match=r"0\.0 in row 0 is not a continuous value"):
+        variable.encode(np.array([0.0]))
+
+
+def test_metadata_bring_all_of_it_back():
+    variable = Variable(
+        "kind", "categorical", 3, fill=0.0, classes=("round", "spiral"), description="shape"
+    )
+    metadata = {k.encode(): v.encode() for k, v in variable.metadata().items()}
+    assert Variable.from_metadata("kind", metadata) == variable
+    assert set(Variable("b", "continuous").metadata()) == {"kind", "width", "description"}

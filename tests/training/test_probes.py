@@ -1,5 +1,6 @@
 """Leakage and retention while training: what the probes see, and that they change nothing."""
 
+import dataclasses
 import random
 
 import lightning.pytorch as pl
@@ -103,6 +104,20 @@ def test_scale_of_residuals_does_not_matter_and_dead_ones_do_no_harm():
     scale, shift = np.array([100, 1, 1e-3, 1, 1, 1]), 7.0
     moved = [np.hstack([rows * scale + shift, np.ones((len(rows), 1))]) for rows in (u, u_test)]
     assert readability(moved[0], table, moved[1], table_test, KINDS) == pytest.approx(plain)
+
+
+@every_kind
+def test_rows_without_a_value_are_left_out_for_it_alone(name):
+    variable = next(v for v in KINDS if v.name == name)
+    told = dataclasses.replace(variable, width=variable.width + 1, fill=0.0)
+    kinds = Catalogue(tuple(told if v.name == name else v for v in KINDS))
+    (u, table), (u_test, table_test) = draw(3_000, 1, name), draw(1_500, 2, name)
+    for columns in (table, table_test):
+        columns[name] = columns[name].astype(float)
+        columns[name][::3] = np.nan
+    found = readability(u, table, u_test, table_test, kinds)
+    assert list(found) == list(KINDS.names)
+    assert found[name] > 0.75
 
 
 def test_residuals_that_are_not_finite_score_nan():

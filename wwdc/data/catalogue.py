@@ -1,6 +1,6 @@
 """The catalogue: what is known of every object, as typed variables."""
 
-__all__ = ["Catalogue", "Kind", "Variable"]
+__all__ = ["Catalogue", "Kind", "Scaling", "Variable"]
 
 import dataclasses
 import itertools
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from wwdc.errors import DataError, closest
 
 Kind = Literal["continuous", "circular", "categorical", "flag"]
+Scaling = Literal["linear", "log"]
 
 
 @dataclass(frozen=True)
@@ -24,14 +25,18 @@ class Variable:
     Args:
         name: column name.
         kind: ``continuous`` (its value), ``circular`` (cosine and sine of its phase in *range*),
-            ``categorical`` (one-hot; values are 0 … width − 1) or ``flag`` (0 or 1).
-        width: encoded columns.
+            ``categorical`` (one-hot; values are 0 … levels − 1) or ``flag`` (0 or 1).
+        width: encoded columns, the one that says what is missing included.
         units: unit of the values; None for a pure number.
         range: lowest and highest value that can be; the period of a circular variable.
         description: what it is, in words.
+        scaling: ``log`` encodes a continuous variable as its decimal logarithm.
+        fill: makes NaN a value: it is encoded as this value (an angle as (0, 0), a class as no
+            class) with a last column of 1, which is 0 for what is known. None: NaN is an error.
+        classes: what the values of a categorical variable stand for, where they have names.
 
     Raises:
-        DataError: kind, width and range do not go together.
+        DataError: kind, width, range, scaling and classes do not go together.
 
     >>> Variable("angle", "continuous", 1, "deg", (-180.0, 180.0), "rotation").units
     'deg'
@@ -43,17 +48,28 @@ class Variable:
     units: str | None = None
     range: tuple[float, float] | None = None
     description: str = ""
+    scaling: Scaling = "linear"
+    fill: float | None = None
+    classes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
             choices = ", ".join(get_args(Kind))
             raise DataError(f"variable {self.name!r}: kind {self.kind!r} is none of {choices}.")
         widths = {"continuous": 1, "circular": 2, "flag": 1}
-        width = widths.get(self.kind, max(self.width, 1))
+        levels = len(self.classes) or max(self.levels, 1)
+        width = widths.get(self.kind, levels) + (self.fill is not None)
         if self.width != width:
             raise DataError(
                 f"variable {self.name!r}: a {self.kind} variable has width {width}, not "
                 f"{self.width}."
+            )
+        if self.scaling not in get_args(Scaling) or (
+            self.scaling == "log" and (self.kind != "continuous" or (self.range or (1,))[0] <= 0)
+        ):
+            raise DataError(
+                f"variable {self.name!r}: scaling {self.scaling!r}: it is linear, or log of a "
+                "continuous variable whose range is above 0."
             )
         if self.kind == "circular" and self.range is None:
             raise DataError(f"variable {self.name!r}: a circular variable needs its period: range.")
@@ -72,6 +88,9 @@ class Variable:
             known.get("units"),
             (limits[0], limits[1]) if limits else None,
             known.get("description", ""),
+            known.get("scaling", "linear"),  # type: ignore[arg-type]
+            json.loads(known["fill"]) if "fill" in known else None,
+            tuple(json.loads(known.get("classes", "[]"))),
         )
 
     def metadata(self) -> dict[str, str]:
@@ -81,33 +100,61 @@ class Variable:
         return {key: v if isinstance(v, str) else json.dumps(v) for key, v in known.items()}
 
     def as_dict(self) -> dict[str, Any]:
-        """Its fields as plain data, in order."""
-        fields = dataclasses.asdict(self)
-        return fields | {"range": list(self.range) if self.range else None}
+        """Its fields as plain data, in order; of the last three those that say something."""
+        fields = dataclasses.asdict(self) | {"range": list(self.range) if self.range else None}
+        fields["classes"] = list(self.classes)
+        usual: dict[str, Any] = {"scaling": "linear", "fill": None, "classes": []}
+        return {name: v for name, v in fields.items() if name not in usual or v != usual[name]}
+
+    @property
+    def levels(self) -> int:
+        """Encoded columns of the value itself; the classes of a categorical variable."""
+        return self.width - (self.fill is not None)
+
+    @property
+    def certain(self) -> "Variable":
+        """The same variable where it is known: without the column that says what is missing."""
+        return dataclasses.replace(self, width=self.levels, fill=None)
 
     @property
     def limits(self) -> tuple[float, float]:
         """Lowest and highest allowed value; infinite where nothing is known."""
         if self.kind == "categorical":
-            return 0.0, self.width - 1.0
+            return 0.0, self.levels - 1.0
         if self.kind == "flag":
             return 0.0, 1.0
-        return self.range or (-np.inf, np.inf)
+        lowest = np.nextafter(0.0, 1.0) if self.scaling == "log" else -np.inf
+        return self.range or (lowest, np.inf)
 
     def encode(self, values: NDArray[Any]) -> NDArray[np.float32]:
         """Encode raw values (N,) to (N, width).
 
         Raises:
-            DataError: a value is NaN, infinite, outside the limits, or no class.
+            DataError: a value is NaN (and there is no *fill*), infinite, outside the limits, or no
+                class.
         """
         values = np.asarray(values)
-        self._check(values)
+        if self.fill is None:
+            self._check(values)
+            return self._columns(values)
+        gone = np.isnan(values.astype(np.float64))
+        known = np.where(gone, self.fill, values)
+        self._check(known)
+        columns = self._columns(known)
+        if self.kind in ("circular", "categorical"):
+            columns[gone] = 0.0
+        return np.column_stack([columns, gone.astype(np.float32)])
+
+    def _columns(self, values: NDArray[Any]) -> NDArray[np.float32]:
+        """The columns of the values themselves, (N, levels)."""
         if self.kind == "categorical":
-            return np.eye(self.width, dtype=np.float32)[values.astype(np.int64)]
+            return np.eye(self.levels, dtype=np.float32)[values.astype(np.int64)]
         if self.kind == "circular":
             low, high = self.limits
             phase = 2 * np.pi * (values.astype(np.float64) - low) / (high - low)
             return np.stack([np.cos(phase), np.sin(phase)], axis=1).astype(np.float32)
+        if self.scaling == "log":
+            values = np.log10(values.astype(np.float64))
         return values.astype(np.float32)[:, None]
 
     def _check(self, values: NDArray[Any]) -> None:

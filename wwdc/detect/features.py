@@ -238,7 +238,7 @@ def _encoded(values: NDArray[Any], variable: Variable | None) -> NDArray[np.floa
     if variable is None:
         found = values.astype(np.float32)
         return found[:, None] if found.ndim == 1 else found
-    known = np.isfinite(values)
+    known = np.isfinite(values) | (variable.fill is not None)
     found = np.full((len(values), variable.width), np.nan, np.float32)
     found[known] = variable.encode(values[known])
     return found

@@ -140,7 +140,7 @@ class Painter:
         """Values that show a variable's range: its classes, or quantiles from 1 % to 99 %."""
         column = self.table[variable.name]
         if variable.kind in ("categorical", "flag"):
-            classes = np.unique(column)
+            classes = np.unique(column[~np.isnan(column)])
             chosen = np.linspace(0, len(classes) - 1, count).round().astype(int)
             return np.asarray(classes[np.unique(chosen)])
         low, high = np.nanquantile(column, [0.01, 0.99])

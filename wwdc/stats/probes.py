@@ -274,7 +274,7 @@ def _encode(variable: Variable, rows: Rows, known: NDArray[np.bool_]) -> NDArray
     values = _column(variable, rows)[known]
     if variable.kind in CLASSES:
         return values.astype(np.int64)
-    if variable.kind == "circular":
+    if variable.kind == "circular" or variable.scaling != "linear":
         return variable.encode(values).astype(np.float64)
     return values.astype(np.float64)[:, None]
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wwdc.config import instantiate
-from wwdc.data.catalogue import Variable
+from wwdc.data.catalogue import Catalogue, Variable
 from wwdc.embed.published import choose_rows, read_rows
 from wwdc.errors import DataError
 from wwdc.stats.curves import label_curve
@@ -187,9 +187,9 @@ def _one_each(unit: Unit) -> Rows:
 
 
 def _variables(unit: Unit) -> Any:
-    """Variables that the embedding has a column of."""
+    """Variables that the embedding has a column of; they are tested where they are known."""
     missing = set(unit.embedding.catalogue.names) - set(unit.embedding.columns)
-    return unit.embedding.catalogue.keep(missing)
+    return Catalogue(tuple(v.certain for v in unit.embedding.catalogue.keep(missing)))
 
 
 def _absent(unit: Unit) -> list[dict[str, Any]]:

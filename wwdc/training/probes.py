@@ -42,7 +42,7 @@ def readability(
     skill (a − m) / (1 − m), where a is the accuracy and m the share of the commonest class. A
     variable gets the better of a linear probe and the mean of its 25 nearest neighbours. A probe
     that does worse than a constant has read nothing: it scores 0. So does a variable that does
-    not vary.
+    not vary. Rows where a variable is missing are left out for it alone.
 
     Args:
         u: residuals to fit on, (N, D).
@@ -58,6 +58,25 @@ def readability(
         return dict.fromkeys(variables.names, float("nan"))
     mean, std = u.mean(0, dtype=np.float64), u.std(0, dtype=np.float64)
     x, x_test = ((rows - mean) / np.where(std > 0, std, 1.0) for rows in (u, u_test))
+    whole = Catalogue(tuple(v for v in variables if v.fill is None))
+    scores = _read(x, table, x_test, table_test, whole) if len(whole) else {}
+    for v in variables.keep(whole.names):  # each is known of other rows
+        known, known_test = (~np.isnan(t[v.name]) for t in (table, table_test))
+        scores[v.name] = 0.0
+        if known.any() and known_test.any():
+            told, told_test = (
+                {v.name: table[v.name][known]},
+                {v.name: table_test[v.name][known_test]},
+            )
+            one = Catalogue((v.certain,))
+            scores |= _read(x[known], told, x_test[known_test], told_test, one)
+    return {name: scores[name] for name in variables.names}
+
+
+def _read(
+    x: Array, table: Table, x_test: Array, table_test: Table, variables: Catalogue
+) -> dict[str, float]:
+    """Scores of variables that are known in all of these rows."""
     y, y_test = (variables.encode(t).astype(np.float64) for t in (table, table_test))
     guesses = _linear(x, y, x_test), _neighbours(x, y, x_test)
     return {

@@ -23,6 +23,9 @@ NOT_SCIENCE = (
     "hydra",
     "trainer_ckpt_path",  # its content's hash takes part instead
     "data.x_ds.root",
+    "data.x_ds.images",  # the dataset's fingerprint names their content
+    "data.x_ds.table",
+    "data.x_ds.cache",
     "data.x_ds.drop_variables",  # as a set, in `kept`
     "data.loader.num_workers",
     "data.loader.pin_memory",

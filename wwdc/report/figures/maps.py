@@ -149,7 +149,7 @@ def _bar(figure: Figure, column: Any, drawn: ScalarMappable, variable: Variable)
     bar = figure.colorbar(drawn, ax=list(column), location="bottom", aspect=16, pad=0.01)
     low, high = drawn.get_clim()
     if variable.kind in ("categorical", "flag"):
-        last = max(variable.width, 2) - 1
+        last = max(variable.levels, 2) - 1
         bar.ax.set_xlim(-0.5, last + 0.5)
         bar.set_ticks([0, last], labels=["0", str(last)])
     else:
@@ -165,7 +165,7 @@ def _bar(figure: Figure, column: Any, drawn: ScalarMappable, variable: Variable)
 def _colours(variable: Variable, values: NDArray[np.float64]) -> dict[str, Any]:
     """A qualitative map for classes, a cyclic one for circles, an even one for numbers."""
     if variable.kind in ("categorical", "flag"):
-        width = max(variable.width, 2)
+        width = max(variable.levels, 2)
         kind = "tab10" if width <= 10 else "turbo"
         return {
             "cmap": kind,

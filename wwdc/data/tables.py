@@ -1,0 +1,155 @@
+"""Tables of any kind that scientists keep them in: CSV with any separator, Parquet, FITS."""
+
+__all__ = ["Table", "read_table"]
+
+import csv
+import functools
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wwdc.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_SEPARATORS = ",;\t|"
+_HEAD = 1 << 16
+_TEXT = (".csv", ".tsv", ".txt", ".dat")
+_PARQUET = (".parquet", ".pq")
+_FITS = (".fits", ".fit", ".fits.gz")
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Columns in memory.
+
+    Attributes:
+        path: where they were read.
+        frame: the columns; what is missing is NaN or None.
+        units: of the columns that say so (FITS does).
+    """
+
+    path: Path
+    frame: "pd.DataFrame" = field(repr=False)
+    units: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_table(path: Path, text: tuple[str, ...] = ()) -> Table:
+    """Read a CSV, Parquet or FITS table; the same file is read once a process.
+
+    Args:
+        path: its name says what it is. A CSV may begin with a byte order mark, be separated by
+            commas, semicolons, tabs or bars, and have decimal commas where these do not separate.
+        text: columns of a CSV that are kept as they are written: an id ``007`` is not the number 7.
+
+    Raises:
+        DataError: the file is missing, of another kind, broken, or has no rows, or one column name
+            twice.
+    """
+    reader = _reader(path)
+    try:
+        state = path.stat()
+        return _read_once(path, text, reader, state.st_mtime_ns, state.st_size, state.st_ino)
+    except OSError as error:
+        raise DataError(f"{path}: the table cannot be read ({error.strerror or error}).") from error
+
+
+def _reader(path: Path) -> "Callable[[Path, tuple[str, ...]], Table]":
+    name = path.name.lower()
+    for endings, reader in ((_TEXT, _read_text), (_PARQUET, _read_parquet), (_FITS, _read_fits)):
+        if name.endswith(endings):
+            return reader
+    raise DataError(
+        f"{path}: a table is one of {', '.join([*_TEXT, *_PARQUET, *_FITS])}, by its name."
+    )
+
+
+@functools.lru_cache(maxsize=8)
+def _read_once(
+    path: Path,
+    text: tuple[str, ...],
+    reader: "Callable[[Path, tuple[str, ...]], Table]",
+    _mtime_ns: int,
+    _size: int,
+    _inode: int,
+) -> Table:
+    table = reader(path, text)
+    names = [str(name) for name in table.frame.columns]
+    doubles = sorted({name for name in names if names.count(name) > 1})
+    if doubles:
+        raise DataError(f"{path}: several columns are called {', '.join(doubles)}.")
+    if table.frame.empty:
+        raise DataError(f"{path}: the table has no rows.")
+    return table
+
+
+def _read_text(path: Path, text: tuple[str, ...]) -> Table:
+    import pandas as pd
+
+    with path.open("rb") as file:
+        raw = file.read(_HEAD)
+    separator, decimal = _dialect(path, raw.decode("utf-8-sig", errors="replace"))
+    try:
+        head = pd.read_csv(path, sep=separator, encoding="utf-8-sig", header=None, nrows=1)
+        names = head.iloc[0].astype(str).str.lstrip().tolist()
+        frame = pd.read_csv(
+            path,
+            sep=separator,
+            decimal=decimal,
+            encoding="utf-8-sig",
+            dtype={name: str for name in names if name.strip() in text},
+            skipinitialspace=True,
+            low_memory=False,  # a column has one type, whatever its length
+        )
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 at byte {error.start}. Save it as UTF-8.") from error
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
+        raise DataError(f"{path}: not a CSV table: {str(error).strip()}") from error
+    if not isinstance(frame.index, pd.RangeIndex):
+        raise DataError(f"{path}: its lines have more fields than its first line has names.")
+    frame.columns = [name.strip() for name in names]
+    return Table(path, frame)
+
+
+def _dialect(path: Path, head: str) -> tuple[str, str]:
+    """The separator and the decimal mark."""
+    lines = head.splitlines()[:20]
+    if not lines or not lines[0].strip():
+        raise DataError(f"{path}: the first line of a table holds the names of its columns.")
+    counted = {mark: len(next(csv.reader([lines[0]], delimiter=mark))) for mark in _SEPARATORS}
+    separator = max(counted, key=lambda mark: counted[mark])
+    body = "\n".join(lines[1:])
+    commas = separator != "," and re.search(r"\d,\d", body) and not re.search(r"\d\.\d", body)
+    return separator, "," if commas else "."
+
+
+def _read_parquet(path: Path, _text: tuple[str, ...]) -> Table:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return Table(path, pq.read_table(path).to_pandas())
+    except (pa.ArrowException, ValueError) as error:
+        raise DataError(f"{path}: not Parquet: {str(error).splitlines()[0]}") from error
+
+
+def _read_fits(path: Path, _text: tuple[str, ...]) -> Table:
+    try:
+        from astropy.table import Table as FitsTable
+    except ModuleNotFoundError:
+        raise DataError(
+            f"{path}: FITS needs astropy: python -m pip install 'wwdc[fits]'."
+        ) from None
+    try:
+        found = FitsTable.read(path, format="fits")
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, TypeError, IndexError, KeyError) as error:
+        raise DataError(f"{path}: not a FITS table: {error}") from error
+    plain = [name for name in found.colnames if found[name].ndim == 1]
+    units = {name: str(found[name].unit) for name in plain if found[name].unit is not None}
+    found.convert_bytestring_to_unicode()
+    return Table(path, found[plain].to_pandas(), units)
