@@ -1,6 +1,6 @@
 """What the rest of the package asks of a dataset."""
 
-__all__ = ["ImageDataset", "SharedImages", "Sliced", "images_fingerprint"]
+__all__ = ["ImageDataset", "SharedImages", "Sliced", "Stretched", "images_fingerprint"]
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from wwdc.data.catalogue import Catalogue
 from wwdc.data.colour_mnist import Split
+from wwdc.data.stretch import Stretch
 
 if TYPE_CHECKING:
     import torch
@@ -74,6 +75,16 @@ class SharedImages(Protocol):
     @property
     def images_fingerprint(self) -> str:
         """Fingerprint of the dataset whose images, rows and ids these are."""
+        ...
+
+
+@runtime_checkable
+class Stretched(Protocol):
+    """A dataset whose images in [0, 1] come from pixels of another range."""
+
+    @property
+    def stretch(self) -> Stretch:
+        """What was done to them."""
         ...
 
 

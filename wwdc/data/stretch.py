@@ -1,6 +1,6 @@
 """From pixel values to [0, 1] and back: linear, or a stretch that shows faint and bright alike."""
 
-__all__ = ["Stretch"]
+__all__ = ["Stretch", "StretchKind"]
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
-"""A compact convolutional variational autoencoder."""
+"""A compact convolutional variational autoencoder, and what every one has in common."""
 
-__all__ = ["VAE"]
+__all__ = ["VAE", "GaussianVAE"]
 
 from collections.abc import Sequence
 
@@ -12,11 +12,41 @@ from wwdc.errors import ConfigError
 # Shapes: B batch, C colour channels, H height, W width, D latent size.
 
 
-class VAE(nn.Module):
-    """Variational autoencoder with two strided convolutions and one dense layer each way.
+class GaussianVAE(nn.Module):
+    """What a VAE of images in [0, 1] does, whatever its networks are.
 
     Models q(z|x) = N(μ(x), σ²(x)) and the mean of p(x|z), after Kingma and Welling,
     *Auto-Encoding Variational Bayes*, https://arxiv.org/abs/1312.6114.
+
+    Attributes:
+        latent_dim: latent size D.
+        encoder: images (B, C, H, W) to (B, 2 D), means and log-variances.
+        decoder: latents (B, D) to images.
+    """
+
+    latent_dim: int
+    encoder: nn.Module
+    decoder: nn.Module
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance (B, D) of q(z|x) for images *x* (B, C, H, W) in [0, 1]."""
+        mean, logvar = self.encoder(x).chunk(2, dim=-1)
+        return mean, logvar.clamp(-12.0, 4.0)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Images (B, C, H, W) in [0, 1] for latents *z* (B, D)."""
+        image: Tensor = self.decoder(z)
+        return image
+
+    def forward(self, x: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Reconstruction, mean, log-variance; *noise* (B, D) is standard normal, None is zero."""
+        mean, logvar = self.encode(x)
+        z = mean if noise is None else torch.addcmul(mean, torch.exp(0.5 * logvar), noise)
+        return self.decode(z), mean, logvar
+
+
+class VAE(GaussianVAE):
+    """Variational autoencoder with two strided convolutions and one dense layer each way.
 
     Args:
         hidden_dim: latent size D.
@@ -71,19 +101,3 @@ class VAE(nn.Module):
             nn.ConvTranspose2d(channels, colours, 4, stride=2, padding=1),
             nn.Sigmoid(),
         )
-
-    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance (B, D) of q(z|x) for images *x* (B, C, H, W) in [0, 1]."""
-        mean, logvar = self.encoder(x).chunk(2, dim=-1)
-        return mean, logvar.clamp(-12.0, 4.0)
-
-    def decode(self, z: Tensor) -> Tensor:
-        """Images (B, C, H, W) in [0, 1] for latents *z* (B, D)."""
-        image: Tensor = self.decoder(z)
-        return image
-
-    def forward(self, x: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """Reconstruction, mean, log-variance; *noise* (B, D) is standard normal, None is zero."""
-        mean, logvar = self.encode(x)
-        z = mean if noise is None else torch.addcmul(mean, torch.exp(0.5 * logvar), noise)
-        return self.decode(z), mean, logvar

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 import wwdc
 from wwdc.config import instantiate
 from wwdc.config.tree import texts
-from wwdc.data.catalogue import Catalogue, Kind, Variable
+from wwdc.data.catalogue import Catalogue, Kind, Scaling, Variable
 from wwdc.errors import ConfigError, ProductError
 from wwdc.models.context import check_context, is_masked
 from wwdc.products.atomic import sha256, sync_directory, write_into
@@ -47,6 +47,9 @@ class Known(BaseModel):
     units: str | None = None
     range: tuple[float, float] | None = None
     description: str = ""
+    scaling: Scaling = "linear"
+    fill: float | None = None
+    classes: tuple[str, ...] = ()
 
 
 class Exported(BaseModel):

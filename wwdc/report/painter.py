@@ -15,6 +15,7 @@ from wwdc.embed.jobs import Job
 from wwdc.embed.passes import plan_passes
 from wwdc.embed.shards import Models
 from wwdc.errors import ProductError
+from wwdc.models.convolutional import ConvVAE
 from wwdc.products import Tree
 from wwdc.training.lightning_loaders import LightningFlow
 
@@ -85,6 +86,20 @@ class Painter:
         """Images and what the VAE makes of them."""
         x = self._images(rows)
         return _shown(x), _shown(self._decode(self._mean(x)))
+
+    @torch.no_grad()
+    def pixel_errors(self, rows: NDArray[np.int64]) -> Array | None:
+        """Root mean square errors of reconstructions in the units of the data, (N, C).
+
+        None where the VAE knows no stretch: images are in [0, 1] then.
+        """
+        if not isinstance(self.models.vae, ConvVAE):
+            return None
+        x = self._images(rows)
+        undo = self.models.vae.pixels
+        wrong = undo(self._decode(self._mean(x))) - undo(x)
+        errors: Array = wrong.square().mean((2, 3)).sqrt().numpy()
+        return errors
 
     @torch.no_grad()
     def traverse(self, row: int, values: Sequence[float], most: int, seed: int) -> tuple[Any, ...]:

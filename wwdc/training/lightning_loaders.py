@@ -13,7 +13,7 @@ from torch import Tensor
 
 from wwdc.errors import ConfigError
 from wwdc.models.flows import ConditionalFlow
-from wwdc.models.vae import VAE
+from wwdc.models.vae import GaussianVAE
 from wwdc.models.weights import load_vae
 from wwdc.training.losses import FlowLoss, VAELoss, gaussian_elbo, negative_log_likelihood
 from wwdc.training.module import PointModule, check_range
@@ -25,7 +25,7 @@ _UNCONDITIONAL = 0.05
 """Share of a masked flow's training examples that lose every variable."""
 
 
-class LightningVAE(PointModule[VAE]):
+class LightningVAE(PointModule[GaussianVAE]):
     """Trains a VAE on batches ``{"x": (B, 3, H, W), "index": (B,)}``.
 
     The weight β of the KL term goes linearly from *beta_init* to *beta_floor* over the first
@@ -53,7 +53,7 @@ class LightningVAE(PointModule[VAE]):
 
     def __init__(
         self,
-        vae: VAE,
+        vae: GaussianVAE,
         lr: float,
         size: int | None = None,
         batch_size: int | None = None,
@@ -77,11 +77,11 @@ class LightningVAE(PointModule[VAE]):
         self.add_average()
 
     @property
-    def network(self) -> VAE:
+    def network(self) -> GaussianVAE:
         return self.vae
 
     def losses(
-        self, network: VAE, batch: dict[str, Tensor], noise: torch.Generator, train: bool
+        self, network: GaussianVAE, batch: dict[str, Tensor], noise: torch.Generator, train: bool
     ) -> dict[str, Tensor]:
         x = batch["x"]
         beta = self.beta_floor
@@ -140,7 +140,7 @@ class LightningFlow(PointModule[ConditionalFlow]):
 
     def __init__(
         self,
-        vae: VAE,
+        vae: GaussianVAE,
         flow: ConditionalFlow,
         lr: float,
         size: int | None = None,
@@ -174,7 +174,7 @@ class LightningFlow(PointModule[ConditionalFlow]):
         return self.flow
 
     @property
-    def vae(self) -> VAE:
+    def vae(self) -> GaussianVAE:
         """The frozen VAE."""
         return self._frozen[0]
 

@@ -29,10 +29,12 @@ from lightning.pytorch.loggers import Logger
 
 from wwdc.config import instantiate
 from wwdc.data.colour_mnist import SPLITS
+from wwdc.data.dataset import Stretched
 from wwdc.data.latents import latent_cache
 from wwdc.data.modules import ImageDataModule, LatentDataModule
 from wwdc.errors import ConfigError, Paused, closest
 from wwdc.models.context import check_context, context_groups, is_masked
+from wwdc.models.convolutional import ConvVAE
 from wwdc.models.weights import read_checkpoint
 from wwdc.products import atomic_copy
 from wwdc.training.callbacks import EpochRecorder, Report, Row, best_checkpoint, read_metrics
@@ -220,6 +222,9 @@ def build_module(config: Mapping[str, Any], dataset: Any) -> Any:
     module = instantiate(node, allow=_allowed(config), key="lightning_loader")
     if is_flow:
         load_vae(Path(node["vae_ckpt_path"]), module.vae)
+    elif isinstance(dataset, Stretched) and isinstance(module.network, ConvVAE):
+        for network in (module.network, module.ema):
+            network.set_stretch(dataset.stretch)
     return module
 
 

@@ -37,6 +37,9 @@ def reconstructions(tables: Tables, *, count: int = 14) -> Drawn:
     names = ("x", "VAE(x)", "3 (VAE(x) − x)")
     draw_mosaic(figure.subplots(), [list(x), list(made), list(difference)], rows=names)
     data = pd.DataFrame({"id": painter.table["id"][rows], "rmse": errors})
+    in_units = painter.pixel_errors(rows)
+    for band, errors_of in enumerate(() if in_units is None else in_units.T):
+        data[f"rmse_band_{band}"] = errors_of
     note = f"Root mean square error {errors.mean():.3f} of a range of 1; {tables.settings.split}."
     return Drawn(figure, data, note)
 
@@ -117,8 +120,11 @@ def style_transfer(tables: Tables, *, objects: int = 5, donors: int = 6) -> Draw
         pictures = painter.swap(rows, given)
         top: list[Any] = [None, *painter.images(given)]
         lines = [[x, *made] for x, made in zip(painter.images(rows), pictures, strict=True)]
+        height, width = pictures.shape[2:4]
         draw_mosaic(axes, [top, *lines], apart=True)
-        axes.text(14, 15, "c →\n\nu ↓", ha="center", va="center", fontsize=8.5, color=INK)
+        axes.text(
+            width / 2, height / 2, "c →\n\nu ↓", ha="center", va="center", fontsize=8.5, color=INK
+        )
         ids = painter.table["id"]
         known = [(shown.sweep, ids[row], ids[donor]) for row in rows for donor in given]
         rows_of += known
