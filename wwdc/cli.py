@@ -11,6 +11,7 @@ from wwdc.errors import WWDCError, closest
 from wwdc.terminal import EXIT_OK, run_cli
 
 STAGES = {
+    "init": "look at your own images and table, and write a pair of experiments",
     "prepare": "check or download an experiment's data and write its catalogue",
     "tune": "train every point of an experiment's sweep that is not trained yet",
     "embed": "apply the trained checkpoints to a split: latents, residuals, densities",

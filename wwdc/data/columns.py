@@ -1,6 +1,6 @@
 """Variables as an experiment declares them, and the numbers that a table's columns become."""
 
-__all__ = ["Column", "Declared", "Missing", "declared", "read_column"]
+__all__ = ["TAKEN", "Column", "Declared", "Missing", "as_word", "declared", "read_column"]
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 Missing = Literal["refuse", "drop", "indicator"]
 
-_TAKEN = ("id", "object", "view", "name", "split", "z", "u", "z_mean", "u_mean", "log_prob")
+TAKEN = ("id", "object", "view", "name", "split", "z", "u", "z_mean", "u_mean", "log_prob")
+"""Names of other columns of catalogues and embeddings."""
 _YES = {"1": 1, "true": 1, "t": 1, "yes": 1, "y": 1}
 _NO = {"0": 0, "false": 0, "f": 0, "no": 0, "n": 0}
 _MOST_CLASSES = 100
@@ -34,6 +35,7 @@ class Declared:
         kind: see `Variable`; as are units, range, description and scaling.
         column: of the table; by default the one of the same name.
         classes: of a categorical variable, in the order of their codes; by default all there are.
+        na: values that stand for a missing one, such as -99.
         missing: what becomes of an object without a value: ``refuse`` the data, ``drop`` it, or
             tell the flow by an ``indicator`` that it is not known.
     """
@@ -46,6 +48,7 @@ class Declared:
     description: str = ""
     scaling: Scaling = "linear"
     classes: tuple[str, ...] = ()
+    na: tuple[str, ...] = ()
     missing: Missing = "refuse"
 
     @property
@@ -84,7 +87,7 @@ def _declared(name: str, given: Any) -> Declared:
             raise DataError(
                 f"{key}.{word}: unknown key.{closest(str(word), known)} Keys: {', '.join(known)}."
             )
-    if name in _TAKEN:
+    if name in TAKEN:
         raise DataError(f"{key}: this name is taken. Give another, with column: {name}.")
     choices = {"kind": Kind, "scaling": Scaling, "missing": Missing}
     for word, choice in choices.items():
@@ -97,10 +100,11 @@ def _declared(name: str, given: Any) -> Declared:
         entry["range"] = _span(f"{key}.range", entry["range"])
     elif entry["kind"] == "circular":
         raise DataError(f"{key}.range: a circular variable needs its period, such as [0, 360].")
-    classes = entry.get("classes") or ()
-    if isinstance(classes, str) or not isinstance(classes, Sequence):
-        raise DataError(f"{key}.classes: expected a list, got {classes!r}.")
-    entry["classes"] = tuple(map(_word, classes))
+    for word in ("classes", "na"):
+        listed = entry.get(word) or ()
+        if isinstance(listed, str) or not isinstance(listed, Sequence):
+            raise DataError(f"{key}.{word}: expected a list, got {listed!r}.")
+        entry[word] = tuple(map(as_word, listed))
     return Declared(name, **entry)
 
 
@@ -127,7 +131,10 @@ def read_column(
     Raises:
         DataError: naming the variable, how many values are wrong and the first five of them.
     """
-    missing = column.isna().to_numpy() | (column.astype(str).str.strip() == "").to_numpy()
+    missing = column.isna().to_numpy()
+    if wanted.na or column.dtype.kind not in "biuf":
+        words = np.array([as_word(value) for value in column], dtype=np.str_)
+        missing = missing | np.isin(words, ("", *wanted.na))
     place = f"x_ds.variables.{wanted.name} (column {wanted.source!r})"
     if missing.all():
         raise DataError(f"{place}: all {len(missing)} values are missing. Leave it out.")
@@ -189,7 +196,7 @@ def _numbers(
 def _classes(
     wanted: Declared, column: "pd.Series[Any]", names: NDArray[Any], place: str
 ) -> tuple[tuple[str, ...], NDArray[np.float64]]:
-    words = np.array([_word(value) for value in column], dtype=np.str_)
+    words = np.array([as_word(value) for value in column], dtype=np.str_)
     classes = wanted.classes or tuple(sorted(set(words.tolist()), key=_natural))
     if len(classes) > _MOST_CLASSES and not wanted.classes:
         raise DataError(
@@ -204,7 +211,7 @@ def _classes(
 
 
 def _flags(column: "pd.Series[Any]", names: NDArray[Any], place: str) -> NDArray[np.float64]:
-    words = [_word(value).lower() for value in column]
+    words = [as_word(value).lower() for value in column]
     codes = {**_YES, **_NO}
     wrong = np.array([word not in codes for word in words])
     _refuse(wrong, column, names, f"{place}: {{count}} of {len(words)} values are no yes or no")
@@ -220,7 +227,7 @@ def _refuse(
         raise DataError(f"{rule.format(count=int(wrong.sum()))}: {told}.")
 
 
-def _word(value: Any) -> str:
+def as_word(value: Any) -> str:
     """A class as text: 3, 3.0 and "3" are the same."""
     if isinstance(value, float | np.floating) and float(value).is_integer():
         return str(int(value))

@@ -18,10 +18,9 @@ from wwdc.data.colour_mnist import SPLITS, Split
 from wwdc.data.columns import Column, declared
 from wwdc.data.examples import examples
 from wwdc.data.hashes import Hashes
-from wwdc.data.image_arrays import ARRAY_ENDINGS, ImageArray
-from wwdc.data.image_files import Folder
 from wwdc.data.image_store import BAD_PIXELS, UNREADABLE, WRONG, Fit, ImageStore, Stored
 from wwdc.data.joined import Joined, join
+from wwdc.data.sources import open_source
 from wwdc.data.splits import SplitRule
 from wwdc.data.stretch import Stretch
 from wwdc.data.tables import read_table
@@ -102,7 +101,7 @@ class TabledImages:
         _check_policies(unmatched=unmatched, unreadable=unreadable, unseen=unseen)
         if bad_pixels not in get_args(BadPixels):
             raise DataError(f"x_ds.bad_pixels: {bad_pixels!r}: {', '.join(get_args(BadPixels))}.")
-        self._id, self._key = id, key
+        self._id = id
         self._rule = _rule(split or {})
         self._stretch, self._augment = stretch, tuple(augment)
         draw(augment, views, 0, True, 0)
@@ -110,7 +109,8 @@ class TabledImages:
         self._bad_pixels, self._unseen = bad_pixels, unseen
         self.seed, self.views = seed, views
         self._cache = Path(cache)
-        self._store = ImageStore(self._source(), self.size, fit, self._cache)
+        source = open_source(self._images, key, Hashes(self._cache))
+        self._store = ImageStore(source, self.size, fit, self._cache)
         names = Catalogue(tuple(Variable(v.name, "continuous") for v in self._declared))
         try:
             self._kept = names.keep(drop_variables or ()).names
@@ -285,14 +285,6 @@ class TabledImages:
                 f"{self._images}: the images are not decoded yet. Run python -m wwdc.prepare."
             )
         return found
-
-    def _source(self) -> Folder | ImageArray:
-        hashes = Hashes(self._cache)
-        if self._images.name.lower().endswith(ARRAY_ENDINGS):
-            return ImageArray(self._images, self._key, hashes)
-        if self._key is not None:
-            raise DataError(f"x_ds.key: {self._images} is a folder, which has no arrays.")
-        return Folder(self._images, hashes)
 
     def _objects(self, split: Split) -> NDArray[np.int64]:
         """Places in the joined table."""

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from wwdc.data.stretch import Stretch, StretchKind
 from wwdc.errors import ConfigError
+from wwdc.models.sides import SIDES
 from wwdc.models.vae import GaussianVAE
 
 # Shapes: B batch, C bands, H height, W width, D latent size, S stages.
 
-_SIDES = (16, 256)
 _LAST = 4
 """Pixels of the smaller side after the last stage, or up to twice as many."""
 
@@ -148,7 +148,7 @@ def _up(maps: Sequence[int]) -> list[nn.Module]:
 
 
 def _check(size: Sequence[int], channels: int) -> None:
-    least, most = _SIDES
+    least, most = SIDES
     if len(size) != 3 or size[0] < 1 or not all(least <= side <= most for side in size[1:]):
         raise ConfigError(
             f"lightning_loader.vae.size is {list(size)}: it must be [channels, height, width] with "
