@@ -232,7 +232,7 @@ def test_values_of_the_wrong_kind(settings):
         ({"split": {"column": "survey"}}, "says neither train, val nor test of 60 objects: J0000"),
         ({"drop_variables": ["mags"]}, "x_ds.drop_variables: .*Did you mean 'mag'"),
         ({"key": "x"}, "x_ds.key: .* is a folder"),
-        ({"images": "nowhere"}, "x_ds.images: nowhere: no such file or folder"),
+        ({"images": "nowhere"}, "x_ds: nowhere: no such file or folder"),
         ({"table": "nowhere.csv"}, "nowhere.csv: the table cannot be read"),
         ({"table": "nowhere.doc"}, "a table is one of .csv"),
     ],

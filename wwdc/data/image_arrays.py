@@ -35,10 +35,11 @@ class ImageArray:
             three or more axes. Another one of its length called ``ids`` (or ``id``, ``names``)
             names the images; else they belong to the rows of the table, in order.
         hashes: where hashes of files are remembered.
+        axes: that an array has at least; two are those of vectors.
     """
 
-    def __init__(self, path: Path, key: str | None, hashes: Hashes) -> None:
-        self.path, self.key, self._hashes = path, key, hashes
+    def __init__(self, path: Path, key: str | None, hashes: Hashes, axes: int = 3) -> None:
+        self.path, self.key, self.axes, self._hashes = path, key, axes, hashes
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_members"}
@@ -111,11 +112,12 @@ class ImageArray:
                     f"{closest(self.key, members)} It has {', '.join(members)}."
                 )
             return self.key
-        images = [name for name, array in members.items() if len(array.shape) >= 3]
+        images = [name for name, array in members.items() if len(array.shape) >= self.axes]
         if len(images) != 1:
             found = f"{len(images)}: {examples(images)}" if images else "none"
             raise DataError(
-                f"{self.path}: arrays with three or more axes: {found}. Name one with x_ds.key."
+                f"{self.path}: arrays with {self.axes} or more axes: {found}. Name one with "
+                "x_ds.key."
             )
         return images[0]
 

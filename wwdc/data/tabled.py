@@ -13,31 +13,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wwdc.data.augment import draw, transform
-from wwdc.data.catalogue import Catalogue, Variable
-from wwdc.data.colour_mnist import SPLITS, Split
-from wwdc.data.columns import Column, declared
+from wwdc.data.colour_mnist import Split
 from wwdc.data.examples import examples
 from wwdc.data.hashes import Hashes
 from wwdc.data.image_store import BAD_PIXELS, UNREADABLE, WRONG, Fit, ImageStore, Stored
-from wwdc.data.joined import Joined, join
 from wwdc.data.sources import open_source
-from wwdc.data.splits import SplitRule
 from wwdc.data.stretch import Stretch
-from wwdc.data.tables import read_table
-from wwdc.errors import DataError, closest
+from wwdc.data.tabled_rows import Refusable, TabledRows, check_policies, digest
+from wwdc.errors import DataError
 
 if TYPE_CHECKING:
     import torch
 
 # Shapes: N objects, R rows (objects × views), B batch, C channels, H × W pixels.
 
-Refusable = Literal["refuse", "drop"]
 BadPixels = Literal["refuse", "drop", "fill"]
 _VERSION = 1
 _MOST_CHANNELS, _SIDES = 64, (8, 1024)
 
 
-class TabledImages:
+class TabledImages(TabledRows):
     """Images of a folder or an array, joined by id to the rows of a table.
 
     Building one reads neither; what is asked of it then reads the table, and images are decoded
@@ -94,55 +89,32 @@ class TabledImages:
         seed: int = 0,
         drop_variables: Iterable[str] | None = (),
     ) -> None:
-        self._images, self._table = Path(images), Path(table)
-        self._declared = declared(variables)
+        self._images = Path(images)
+        super().__init__(
+            self._images,
+            Path(table),
+            variables,
+            id=id,
+            split=split,
+            views=views,
+            unmatched=unmatched,
+            unseen=unseen,
+            seed=seed,
+            drop_variables=drop_variables,
+        )
         self.size = _checked_size(size)
-        _check_numbers(seed=(seed, 0), views=(views, 1))
-        _check_policies(unmatched=unmatched, unreadable=unreadable, unseen=unseen)
+        check_policies(unreadable=unreadable)
         if bad_pixels not in get_args(BadPixels):
             raise DataError(f"x_ds.bad_pixels: {bad_pixels!r}: {', '.join(get_args(BadPixels))}.")
-        self._id = id
-        self._rule = _rule(split or {})
         self._stretch, self._augment = stretch, tuple(augment)
         draw(augment, views, 0, True, 0)
-        self._unmatched, self._unreadable = unmatched, unreadable
-        self._bad_pixels, self._unseen = bad_pixels, unseen
-        self.seed, self.views = seed, views
-        self._cache = Path(cache)
-        source = open_source(self._images, key, Hashes(self._cache))
-        self._store = ImageStore(source, self.size, fit, self._cache)
-        names = Catalogue(tuple(Variable(v.name, "continuous") for v in self._declared))
-        try:
-            self._kept = names.keep(drop_variables or ()).names
-        except DataError as error:
-            raise DataError(f"x_ds.drop_variables: {error}") from None
+        self._unreadable, self._bad_pixels = unreadable, bad_pixels
+        source = open_source(self._images, key, Hashes(Path(cache)))
+        self._store = ImageStore(source, self.size, fit, Path(cache))
 
     def __getstate__(self) -> dict[str, Any]:
         mapped = ("_stored", "stretch")  # memory maps stay in their process
         return {name: value for name, value in self.__dict__.items() if name not in mapped}
-
-    @property
-    def name(self) -> str:
-        return self._table.name.partition(".")[0]
-
-    @cached_property
-    def catalogue(self) -> Catalogue:
-        """The variables, as they were declared and found."""
-        return Catalogue(tuple(column.variable for column in self._joined.columns))
-
-    @property
-    def kept(self) -> Catalogue:
-        """What a flow is told."""
-        return Catalogue(tuple(v for v in self.catalogue if v.name in self._kept))
-
-    @property
-    def drop_variables(self) -> tuple[str, ...]:
-        """What a flow is not told, in catalogue order."""
-        return tuple(v.name for v in self._declared if v.name not in self._kept)
-
-    @property
-    def split_rule(self) -> str:
-        return self._rule.words
 
     @property
     def available(self) -> bool:
@@ -171,15 +143,6 @@ class TabledImages:
         return {"images": self._store.source.content(), "table": self._values}
 
     @cached_property
-    def fingerprint(self) -> str:
-        """16 hexadecimal digits that name the data: objects, splits, images and variables.
-
-        Where they lie and which variables are dropped do not matter.
-        """
-        known = [variable.as_dict() for variable in self.catalogue]
-        return _digest([self.images_fingerprint, known, self._values])
-
-    @cached_property
     def images_fingerprint(self) -> str:
         """Of images, rows and ids, whatever is known of them: latents belong to these."""
         joined = self._joined
@@ -187,33 +150,7 @@ class TabledImages:
         policies = [self._unreadable, self._bad_pixels]
         views = [self.seed, self.views, sorted(self._augment)] if self.views > 1 else [self.views]
         parts = [_VERSION, self._store.key, rows.hexdigest(), policies, views]
-        return _digest([*parts, dict(self._stretch or {})])
-
-    def rows(self, split: Split) -> int:
-        """Examples in a split: objects × views."""
-        return len(self._objects(split)) * self.views
-
-    def table(self, split: Split) -> dict[str, NDArray[Any]]:
-        """The catalogue of a split: every object's first view, then every second one, and so on.
-
-        Columns: ``id`` (unique over splits and views), ``object``, ``view``, ``name`` (the user's
-        id) and the variables of the catalogue, NaN where they are missing.
-        """
-        joined, objects = self._joined, self._objects(split)
-        views = np.repeat(np.arange(self.views), len(objects))
-        tiled = np.tile(objects, self.views)
-        ids = joined.ids[tiled]
-        rows: dict[str, NDArray[Any]] = {
-            "id": views * (int(joined.ids.max()) + 1) + ids,
-            "object": ids,
-            "view": views,
-        }
-        rows["name"] = joined.names[tiled]
-        return rows | {c.variable.name: _typed(c, tiled) for c in joined.columns}
-
-    def context(self, split: Split) -> NDArray[np.float32]:
-        """The kept variables of every row, encoded but not standardised: (rows, width)."""
-        return self.kept.encode(self.table(split))
+        return digest([*parts, dict(self._stretch or {})])
 
     def images(self, split: Split, index: "torch.Tensor") -> "torch.Tensor":
         """The rows *index* (B,) of a split's table, on the device of *index*.
@@ -251,31 +188,11 @@ class TabledImages:
             )
         return Stretch.of(given, self.size[0], pixels.dtype)
 
-    @cached_property
-    def _joined(self) -> Joined:
-        text = [name for name in (self._id, self._rule.column) if name]
-        source = self._store.source
-        if not self._images.exists():
-            raise DataError(f"x_ds.images: {self._images}: no such file or folder.")
-        return join(
-            read_table(self._table, tuple(text)),
-            source.names,
-            lambda: len(source),
-            self._declared,
-            id=self._id,
-            rule=self._rule,
-            seed=self.seed,
-            drop_unmatched=self._unmatched == "drop",
-            drop_unseen=self._unseen == "drop",
-        )
+    def _names(self) -> NDArray[np.str_] | None:
+        return self._store.source.names
 
-    @cached_property
-    def _values(self) -> str:
-        """SHA-256 over the values of all variables."""
-        digest = hashlib.sha256()
-        for column in self._joined.columns:
-            digest.update(column.values.tobytes())
-        return digest.hexdigest()
+    def _count(self) -> int:
+        return len(self._store.source)
 
     @cached_property
     def _stored(self) -> Stored:
@@ -284,22 +201,6 @@ class TabledImages:
             raise DataError(
                 f"{self._images}: the images are not decoded yet. Run python -m wwdc.prepare."
             )
-        return found
-
-    def _objects(self, split: Split) -> NDArray[np.int64]:
-        """Places in the joined table."""
-        if split not in SPLITS:
-            raise DataError(f"there is no split {split!r}; splits are {', '.join(SPLITS)}.")
-        return self._split_objects[split]
-
-    @cached_property
-    def _split_objects(self) -> dict[Split, NDArray[np.int64]]:
-        keep = ~self._left_out()[0]
-        split = self._joined.split
-        found = {name: np.flatnonzero(keep & (split == i)) for i, name in enumerate(SPLITS)}
-        empty = [name for name, rows in found.items() if not len(rows)]
-        if empty:
-            raise DataError(f"x_ds: no object of {', '.join(empty)} has a usable image.")
         return found
 
     def _left_out(self) -> tuple[NDArray[np.bool_], list[str]]:
@@ -346,31 +247,6 @@ class TabledImages:
         return float(np.mean((pixels < low) | (pixels > high)))
 
 
-def _typed(column: Column, rows: NDArray[np.int64]) -> NDArray[Any]:
-    """Values of rows; classes and flags are whole numbers unless some are missing."""
-    values = column.values[rows]
-    if column.variable.kind in ("categorical", "flag") and column.variable.fill is None:
-        return values.astype(np.int64)
-    return values
-
-
-def _digest(parts: Any) -> str:
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _rule(given: Mapping[str, Any]) -> SplitRule:
-    known = ("fractions", "stratify", "group", "column")
-    for name in given:
-        if name not in known:
-            raise DataError(
-                f"x_ds.split.{name}: unknown key.{closest(str(name), known)} Keys: "
-                f"{', '.join(known)}."
-            )
-    parts = given.get("fractions")
-    fractions = {"fractions": tuple(parts) if isinstance(parts, list) else parts} if parts else {}
-    return SplitRule(**{**given, **fractions})
-
-
 def _checked_size(size: Sequence[int]) -> tuple[int, int, int]:
     numbers = [n for n in size if isinstance(n, int) and not isinstance(n, bool)]
     least, most = _SIDES
@@ -379,15 +255,3 @@ def _checked_size(size: Sequence[int]) -> tuple[int, int, int]:
     if not all(least <= n <= most for n in numbers[1:]):
         raise DataError(f"x_ds.size is {list(size)}: height and width are {least} … {most} pixels.")
     return numbers[0], numbers[1], numbers[2]
-
-
-def _check_numbers(**given: tuple[Any, int]) -> None:
-    for name, (value, least) in given.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise DataError(f"x_ds.{name} is {value!r}: it must be an integer ≥ {least}.")
-
-
-def _check_policies(**given: Any) -> None:
-    for name, value in given.items():
-        if value not in get_args(Refusable):
-            raise DataError(f"x_ds.{name}: {value!r}: refuse or drop.")

@@ -131,7 +131,9 @@ def _read_parquet(path: Path, _text: tuple[str, ...]) -> Table:
     import pyarrow.parquet as pq
 
     try:
-        return Table(path, pq.read_table(path).to_pandas())
+        schema = pq.read_schema(path)
+        plain = [field.name for field in schema if not pa.types.is_nested(field.type)]
+        return Table(path, pq.read_table(path, columns=plain).to_pandas())
     except (pa.ArrowException, ValueError) as error:
         raise DataError(f"{path}: not Parquet: {str(error).splitlines()[0]}") from error
 

@@ -61,7 +61,7 @@ def plan_passes(
             broken.append(failed(job, str(error)))
             continue
         target = _target(job)
-        node = json.dumps([job.x_ds, target.loader["vae"]], sort_keys=True)
+        node = json.dumps([job.x_ds, target.loader.get("vae")], sort_keys=True)
         key = (vae, node, job.split)
         sound[job.work] = replace(job, rows=rows)
         groups.setdefault(key, []).append(target)
@@ -72,7 +72,7 @@ def plan_passes(
                 split=job.split,
                 rows=rows,
                 vae=vae,
-                vae_id=job.lineage().get("vae", job.lineage()[job.kind]).point_id or "",
+                vae_id=_vae_id(job, vae),
                 latents=tree.data_root / tree.data_name / "latents",
                 targets=(),
                 seed=settings.seed,
@@ -99,8 +99,11 @@ class _Finder:
         self._vaes: dict[str | None, Path] = {}
         self._faults: dict[Path, ProductError | None] = {}
 
-    def vae(self, job: Job) -> Path:
-        """The VAE's checkpoint, after both checkpoints were read to see that they are intact."""
+    def vae(self, job: Job) -> Path | None:
+        """The VAE's checkpoint, after both checkpoints were read to see that they are intact.
+
+        None where the flow was trained on vectors.
+        """
         product = job.product
         if product.path not in self._faults:
             self._faults[product.path] = _fault(lambda: verified(product))
@@ -108,6 +111,8 @@ class _Finder:
             raise fault
         if job.kind == "vae":
             return product.path
+        if product.info.config["lightning_loader"].get("vae") is None:
+            return None
         parent = job.lineage().get("vae")
         sha256 = parent.sha256 if parent else None
         if sha256 not in self._vaes:
@@ -124,6 +129,12 @@ class _Finder:
                 "settings it was trained with, or train it again."
             )
         return int(dataset.rows(job.split))
+
+
+def _vae_id(job: Job, vae: Path | None) -> str:
+    """What training called the VAE in the latent cache."""
+    parents = job.lineage()
+    return "" if vae is None else parents.get("vae", parents[job.kind]).point_id or ""
 
 
 def _fault(look: Callable[[], Product]) -> ProductError | None:

@@ -29,6 +29,7 @@ from wwdc.embed.columns import (
 )
 from wwdc.embed.noise import posterior_noise
 from wwdc.errors import ProductError, WWDCError
+from wwdc.models.identity import build_vae
 from wwdc.models.weights import load_vae
 from wwdc.training.lightning_loaders import LightningFlow
 from wwdc.training.load import load_flow
@@ -70,7 +71,7 @@ class Pass:
     Attributes:
         x_ds: how to build the dataset, with nothing dropped.
         fingerprint: what the dataset must turn out to be.
-        vae: the VAE's checkpoint.
+        vae: the VAE's checkpoint; None where the data are vectors.
         vae_id: its name in the latent cache.
         latents: folder of the latent caches.
         times: flow times to write the states of.
@@ -83,7 +84,7 @@ class Pass:
     fingerprint: str
     split: Split
     rows: int
-    vae: Path
+    vae: Path | None
     vae_id: str
     latents: Path
     targets: tuple[Target, ...]
@@ -135,9 +136,9 @@ class Models:
                 f"{self.dataset.fingerprint}, the checkpoints were trained on {work.fingerprint}. "
                 "Give data.x_ds the settings they were trained with, or train them again."
             )
-        node = work.targets[0].loader["vae"]
-        self.vae: nn.Module = instantiate(node, allow=work.allow, key="lightning_loader.vae")
-        load_vae(work.vae, self.vae)
+        self.vae: nn.Module = build_vae(work.targets[0].loader, work.allow)
+        if work.vae is not None:
+            load_vae(work.vae, self.vae)
         self.vae.eval().requires_grad_(False)
         found = cached_latents(work.latents, self.vae, work.vae_id, self.dataset, work.split)
         self.latents: Latents | None = found

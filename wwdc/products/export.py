@@ -103,7 +103,9 @@ def export(product: Product, folder: Path, tree: Tree, *, allow: Sequence[str] =
     folder = folder.absolute()
     _check_free(folder)
     model = _published(product.path)
-    vae = {} if "context_mean" not in model else _published(vae_of(product, tree.data_root))
+    has_vae = product.info.config["lightning_loader"].get("vae") is not None
+    is_flow = "context_mean" in model
+    vae = _published(vae_of(product, tree.data_root)) if is_flow and has_vae else {}
     described = _describe(product.info, model, tree.name, allow)
     with _new_folder(folder) as temporary:
         _write_tensors(temporary / MODEL, model)
@@ -138,7 +140,8 @@ def load(folder: str | Path, *, allow: Sequence[str] = ()) -> "LightningFlow | L
         mean, std = (_need(folder, model, name) for name in _CONTEXT[:2])
         groups = _need(folder, model, _CONTEXT[2]) if module.masked else None
         module.set_context(len(mean), mean, std, groups)
-        _fill(folder / VAE, _read_tensors(folder / VAE), "vae", module.vae)
+        if described.lightning_loader.get("vae") is not None:
+            _fill(folder / VAE, _read_tensors(folder / VAE), "vae", module.vae)
     averaged = {f"ema.{k.partition('.')[2]}": v for k, v in model.items() if "." in k}
     from wwdc.models.weights import load_weights
 

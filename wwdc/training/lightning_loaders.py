@@ -13,6 +13,7 @@ from torch import Tensor
 
 from wwdc.errors import ConfigError
 from wwdc.models.flows import ConditionalFlow
+from wwdc.models.identity import Identity
 from wwdc.models.vae import GaussianVAE
 from wwdc.models.weights import load_vae
 from wwdc.training.losses import FlowLoss, VAELoss, gaussian_elbo, negative_log_likelihood
@@ -113,7 +114,7 @@ class LightningFlow(PointModule[ConditionalFlow]):
     The VAE is frozen, never optimised, and not part of the checkpoint.
 
     Args:
-        vae: the trained network whose latents are modelled.
+        vae: the trained network whose latents are modelled; None where the data are vectors.
         flow: the network to train.
         lr: highest learning rate.
         size: latent size the experiment expects; checked against both networks.
@@ -140,7 +141,7 @@ class LightningFlow(PointModule[ConditionalFlow]):
 
     def __init__(
         self,
-        vae: GaussianVAE,
+        vae: GaussianVAE | None,
         flow: ConditionalFlow,
         lr: float,
         size: int | None = None,
@@ -155,6 +156,7 @@ class LightningFlow(PointModule[ConditionalFlow]):
         condition_dropout: float = 0.0,
     ) -> None:
         super().__init__(lr, optimizer, lr_scheduler, ema_decay)
+        vae = vae or Identity(flow.features)
         sizes = {"lightning_loader.vae": vae.latent_dim, "lightning_loader.flow": flow.features}
         _check_size(size, sizes)
         _check_betas(beta_init, beta_floor)

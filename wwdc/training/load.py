@@ -13,7 +13,7 @@ from wwdc.training.lightning_loaders import LightningFlow
 
 
 def load_flow(
-    path: Path, loader: Mapping[str, Any], vae_path: Path, allow: Sequence[str] = ()
+    path: Path, loader: Mapping[str, Any], vae_path: Path | None, allow: Sequence[str] = ()
 ) -> LightningFlow:
     """The flow of a checkpoint with its frozen VAE and the standardisation of its context.
 
@@ -22,7 +22,7 @@ def load_flow(
     Args:
         path: checkpoint of a `LightningFlow`.
         loader: the point's ``lightning_loader``, resolved.
-        vae_path: checkpoint of the VAE the flow was trained on.
+        vae_path: checkpoint of the VAE the flow was trained on; None where there was none.
         allow: targets that ``meta.yaml`` allows beyond the usual ones.
 
     Raises:
@@ -42,5 +42,6 @@ def load_flow(
     mean, std = state["context_mean"], state["context_std"]
     module.set_context(len(mean), mean, std, state.get("context_groups"))
     load_weights(path, state, module)
-    load_vae(vae_path, module.vae)
+    if vae_path is not None:
+        load_vae(vae_path, module.vae)
     return module.eval().requires_grad_(False)

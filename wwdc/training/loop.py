@@ -213,7 +213,7 @@ def build_module(config: Mapping[str, Any], dataset: Any) -> Any:
     if is_flow:
         width = check_context(None, dataset.kept, masked=is_masked(node))
         node["flow"] = {**node["flow"], "context": width}
-        if not node.get("vae_ckpt_path"):
+        if node.get("vae") is not None and not node.get("vae_ckpt_path"):
             raise ConfigError(
                 "model.yaml: lightning_loader.vae_ckpt_path is empty. Give a checkpoint, or "
                 "${product:DATA_NAME/EXPERIMENT} for the best one of an experiment."
@@ -221,7 +221,8 @@ def build_module(config: Mapping[str, Any], dataset: Any) -> Any:
     pl.seed_everything(int(config.get("seed") or 0), workers=True, verbose=False)
     module = instantiate(node, allow=_allowed(config), key="lightning_loader")
     if is_flow:
-        load_vae(Path(node["vae_ckpt_path"]), module.vae)
+        if node.get("vae") is not None:
+            load_vae(Path(node["vae_ckpt_path"]), module.vae)
     elif isinstance(dataset, Stretched) and isinstance(module.network, ConvVAE):
         for network in (module.network, module.ema):
             network.set_stretch(dataset.stretch)

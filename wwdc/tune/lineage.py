@@ -19,8 +19,10 @@ def checkpoints(
     config: Mapping[str, Any], root: Path, folder: Path
 ) -> tuple[dict[str, dict[str, str]], str]:
     """Identity of the checkpoints a point starts from, and what of them is missing."""
+    loader = config["lightning_loader"]
+    needed = "flow" not in loader or loader.get("vae") is not None  # vae: null has no checkpoint
     given = {
-        "vae": config["lightning_loader"].get("vae_ckpt_path"),
+        "vae": loader.get("vae_ckpt_path") if needed else None,
         "resume": config.get("trainer_ckpt_path"),
     }
     lineage, missing = {}, ""
