@@ -12,7 +12,7 @@ from wwdc.cli import main
 
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
 STAGE = "python -m wwdc."
-MISSING = ("prepare", "embed", "stats", "detect", "label", "promote", "report", "submit")
+MISSING = ("init", "prepare", "embed", "stats", "detect", "label", "promote", "report", "submit")
 """Stages that need what an empty tree does not have."""
 
 
