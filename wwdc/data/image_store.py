@@ -4,6 +4,7 @@ __all__ = ["BAD_PIXELS", "OK", "UNREADABLE", "WRONG", "ImageStore", "Source", "c
 
 import hashlib
 import json
+import mmap
 import os
 import shutil
 from collections import Counter
@@ -28,6 +29,9 @@ OK, UNREADABLE, WRONG, BAD_PIXELS = range(4)
 
 Fit = Literal["refuse", "crop", "resize"]
 _SCHEMA = 1
+_MOST_TOUCHED = 1 << 26
+"""Bytes read from a map before its pages are given back."""
+
 _TOLD_EARLY = 64
 """When none of the first images fits, the others are not looked at."""
 
@@ -60,6 +64,24 @@ class Stored:
     pixels: NDArray[Any] = field(repr=False)
     state: NDArray[np.uint8] = field(repr=False)
     reasons: dict[int, str] = field(repr=False)
+    _touched: list[int] = field(default_factory=lambda: [0], repr=False)
+
+    def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Images (B, C, H, W) of *rows*, copied in the order of memory that the file has.
+
+        Pages of a map count as the process' memory for as long as they are mapped, so now and then
+        they are given back; the system still has them.
+        """
+        last = self.pixels.transpose(0, 2, 3, 1)
+        if last.flags.c_contiguous:
+            found = last[rows].transpose(0, 3, 1, 2)
+        else:
+            found = self.pixels[rows]
+        self._touched[0] += found.nbytes
+        if self._touched[0] > _MOST_TOUCHED:
+            self._touched[0] = 0
+            _give_back(self.pixels)
+        return found
 
 
 class ImageStore:
@@ -218,6 +240,13 @@ class ImageStore:
     def _name(self, number: int) -> str:
         names = self.source.names
         return f"image {number}" if names is None else str(names[number])
+
+
+def _give_back(array: Any) -> None:
+    while array is not None and not isinstance(array, mmap.mmap):
+        array = getattr(array, "base", None)
+    if array is not None and hasattr(mmap, "MADV_DONTNEED"):
+        array.madvise(mmap.MADV_DONTNEED)
 
 
 class _Misfit(Exception):

@@ -83,6 +83,9 @@ class Stretch:
 
     def apply(self, x: "Tensor") -> "Tensor":
         """Pixels (B, C, H, W) to [0, 1]."""
+        if self.kind == "linear" and len({*self.low}) == len({*self.high}) == 1:
+            x = x - self.low[0] if self.low[0] else x
+            return (x / (self.high[0] - self.low[0])).clamp_(0, 1)
         low, high, soft = (self._like(x, n) for n in ("low", "high", "softening"))
         top = self._forward((high - low) / soft)
         return (self._forward((x - low).clamp(min=0) / soft) / top).clamp(0, 1)

@@ -15,7 +15,7 @@ from wwdc.models.sides import SIDES
 _LARGEST = 96
 """Pixels of a side that a laptop still trains on in minutes."""
 
-_IMAGES_SEEN, _LATENTS_SEEN = 60_000, 400_000
+_IMAGES_SEEN, _LATENTS_SEEN = 100_000, 400_000
 """Examples in training: epochs times objects."""
 
 _TRAIN = 0.7
@@ -77,8 +77,8 @@ def make_plan(
         notes,
         hidden_dim=8 if side <= 20 else 16 if side <= 40 else 32,
         channels=16 if side <= 64 else 32,
-        vae_batch=_batch(train, 128),
-        flow_batch=_batch(train, 256),
+        vae_batch=_batch(train, 128, batches=30),
+        flow_batch=_batch(train, 256, batches=10),
         vae_epochs=_epochs(_IMAGES_SEEN, train, 5, 60),
         flow_epochs=_epochs(_LATENTS_SEEN, train, 10, 100),
     )
@@ -129,9 +129,9 @@ def _split(guesses: list[Guess], column: str | None, notes: dict[str, str]) -> d
     return {"fractions": [0.7, 0.1, 0.2]}
 
 
-def _batch(train: int, most: int) -> int:
-    """A power of two, at least ten batches an epoch."""
-    return int(min(most, max(16, 2 ** int(math.log2(max(train / 10, 1))))))
+def _batch(train: int, most: int, *, batches: int) -> int:
+    """A power of two of at least 16, so that an epoch has that many batches or more."""
+    return int(min(most, max(16, 2 ** int(math.log2(max(train / batches, 1))))))
 
 
 def _epochs(seen: int, train: int, least: int, most: int) -> int:
