@@ -29,8 +29,8 @@ OK, UNREADABLE, WRONG, BAD_PIXELS = range(4)
 
 Fit = Literal["refuse", "crop", "resize"]
 _SCHEMA = 1
-_MOST_TOUCHED = 1 << 26
-"""Bytes read from a map before its pages are given back."""
+_MOST_TOUCHED = 1 << 22
+"""Bytes read from a map before its pages are given back; an image can map megabytes around it."""
 
 _TOLD_EARLY = 64
 """When none of the first images fits, the others are not looked at."""
@@ -79,9 +79,13 @@ class Stored:
             found = self.pixels[rows]
         self._touched[0] += found.nbytes
         if self._touched[0] > _MOST_TOUCHED:
-            self._touched[0] = 0
-            _give_back(self.pixels)
+            self.release()
         return found
+
+    def release(self) -> None:
+        """Give the pages of the map back."""
+        self._touched[0] = 0
+        _give_back(self.pixels)
 
 
 class ImageStore:

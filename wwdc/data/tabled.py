@@ -237,7 +237,8 @@ class TabledImages(TabledRows):
         """Pixels of at most 200 training images, by band: (C, n), NaN where they are not finite."""
         rows = self._objects("train")
         chosen = self._joined.place[rows[:: max(1, len(rows) // 200)]]
-        pixels = self._stored.pixels[chosen].astype(np.float64)
+        pixels = self._stored.take(chosen).astype(np.float64)
+        self._stored.release()
         pixels[~np.isfinite(pixels)] = np.nan
         return pixels.transpose(1, 0, 2, 3).reshape(self.size[0], -1)
 
