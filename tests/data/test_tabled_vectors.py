@@ -103,3 +103,7 @@ def test_what_is_wrong_is_told(tmp_path):
         made(tmp_path, lists, values, column="vectro")
     with pytest.raises(DataError, match=r"x_ds.column: .*give the column"):
         made(tmp_path, lists, values, column=None)
+    with pytest.raises(DataError, match=r"x_ds.column: .*no numbers are in name"):
+        made(tmp_path, lists, values, column="name")
+    with pytest.raises(DataError, match=r"79 vectors and 80 rows"):
+        made(tmp_path, array, values[:-1])

@@ -6,7 +6,7 @@ import pytest
 
 from wwdc.data.tables import Table
 from wwdc.errors import ConfigError
-from wwdc.init.kinds import find_id, guess_columns
+from wwdc.init.kinds import find_id, guess_columns, own_id
 
 ROWS = 200
 RNG = np.random.default_rng(0)
@@ -75,3 +75,12 @@ def test_the_id_is_the_column_that_names_images():
     ):
         with pytest.raises(ConfigError, match=r"--id"):
             find_id(*wrong)
+
+
+def test_the_id_of_rows_that_are_the_data():
+    known = table(x=[0.5, 1.0, 2.0], kind=["a", "b", "a"], number=[7, 8, 9], word=["p", "q", "r"])
+    assert own_id(known, None) == "number"
+    assert own_id(known, "word") == "word"
+    assert own_id(table(x=[0.5, 1.0], kind=["a", None]), None) is None
+    with pytest.raises(ConfigError, match=r"--id: .*'wrod'.*word"):
+        own_id(known, "wrod")

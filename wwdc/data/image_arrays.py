@@ -72,6 +72,11 @@ class ImageArray:
         return self._members[self._chosen]
 
     @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of every array of the file, by name."""
+        return {name: tuple(array.shape) for name, array in self._members.items()}
+
+    @property
     def mapped(self) -> NDArray[Any] | None:
         """The array where the file itself can be memory-mapped, else None."""
         return self.array if isinstance(self.array, np.memmap) else None

@@ -55,6 +55,7 @@ def join(
     seed: int,
     drop_unmatched: bool = False,
     drop_unseen: bool = False,
+    thing: str = "image",
 ) -> Joined:
     """Bring images and rows together, read the variables and split the objects.
 
@@ -69,6 +70,7 @@ def join(
         seed: of the split.
         drop_unmatched: leave out images without a row and rows without an image.
         drop_unseen: leave out objects of val and test whose class is not in train.
+        thing: what an object is called in messages: image or vector.
 
     Raises:
         DataError: what is wrong, how often, and the first five times.
@@ -85,13 +87,13 @@ def join(
         names = np.array([str(i) for i in range(images())], dtype=np.str_)
         if id is None and len(names) != len(keys):
             raise DataError(
-                f"x_ds: {len(names)} images and {len(keys)} rows of {table.path}, and no x_ds.id "
+                f"x_ds: {len(names)} {thing}s and {len(keys)} rows of {table.path}, and no x_ds.id "
                 "to tell which belong together."
             )
     elif id is None:
-        raise DataError(f"x_ds.id: name the column of {table.path} that holds the images' ids.")
+        raise DataError(f"x_ds.id: name the column of {table.path} that holds the {thing}s' ids.")
     common, row, place = np.intersect1d(keys, names, return_indices=True)
-    notes += _unmatched(table, keys, names, common, drop_unmatched)
+    notes += _unmatched(table, keys, names, common, drop_unmatched, thing)
     frame = frame.iloc[row].reset_index(drop=True)
     columns = [
         read_column(v, frame[v.source], common, table.units.get(v.source)) for v in variables
@@ -158,16 +160,18 @@ def _unmatched(
     names: NDArray[np.str_],
     common: NDArray[np.str_],
     drop: bool,
+    thing: str,
 ) -> list[str]:
     """What has no partner, in words."""
     told = []
-    for kind, ids in (("images without a row", names), ("rows without an image", keys)):
+    one = f"an {thing}" if thing[0] in "aeiou" else f"a {thing}"
+    for kind, ids in ((f"{thing}s without a row", names), (f"rows without {one}", keys)):
         alone = np.setdiff1d(ids, common)
         if len(alone):
             told.append(f"{len(alone)} {kind}: {examples(alone)}")
     if not len(common):
         raise DataError(
-            f"x_ds.id: no image has the id of a row of {table.path}: {'; '.join(told)}."
+            f"x_ds.id: no {thing} has the id of a row of {table.path}: {'; '.join(told)}."
         )
     if told and not drop:
         raise DataError(

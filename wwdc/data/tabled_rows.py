@@ -45,6 +45,9 @@ class TabledRows(ABC):
         DataError: a setting is wrong.
     """
 
+    _thing = "image"
+    """What an object is called in messages."""
+
     def __init__(
         self,
         data: Path,
@@ -162,6 +165,7 @@ class TabledRows(ABC):
             seed=self.seed,
             drop_unmatched=self._unmatched == "drop",
             drop_unseen=self._unseen == "drop",
+            thing=self._thing,
         )
 
     @cached_property
@@ -185,7 +189,7 @@ class TabledRows(ABC):
         found = {name: np.flatnonzero(keep & (split == i)) for i, name in enumerate(SPLITS)}
         empty = [name for name, rows in found.items() if not len(rows)]
         if empty:
-            raise DataError(f"x_ds: no object of {', '.join(empty)} has a usable image.")
+            raise DataError(f"x_ds: no object of {', '.join(empty)} has a usable {self._thing}.")
         return found
 
 

@@ -1,6 +1,6 @@
 """A user's own vectors, computed by somebody else's network: no VAE is needed."""
 
-__all__ = ["TabledVectors"]
+__all__ = ["TabledVectors", "holds_vectors", "read_vectors"]
 
 import fnmatch
 import hashlib
@@ -22,6 +22,7 @@ from wwdc.data.tables import read_table
 from wwdc.errors import DataError
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     import torch
 
 # Shapes: N objects, B batch, D length of a vector, H × W = D.
@@ -50,6 +51,8 @@ class TabledVectors(TabledRows):
     Raises:
         DataError: a setting is wrong.
     """
+
+    _thing = "vector"
 
     def __init__(
         self,
@@ -154,9 +157,7 @@ class TabledVectors(TabledRows):
     @cached_property
     def _vectors(self) -> NDArray[np.float32]:
         """All of them, (N, D)."""
-        if isinstance(self._file, ImageArray):
-            return np.asarray(self._file.array[...], np.float32)
-        return _columns(self._file, str(self._column))
+        return read_vectors(self._file, self._column)
 
     def _names(self) -> NDArray[np.str_] | None:
         if isinstance(self._file, ImageArray):
@@ -181,8 +182,39 @@ class TabledVectors(TabledRows):
         return bad, [f"{text}; left out."]
 
 
+def read_vectors(file: Path | ImageArray, column: str | None) -> NDArray[np.float32]:
+    """All vectors (N, D) of an array, or of *column* of a Parquet file.
+
+    Raises:
+        DataError: there are none, they differ in length, or they are not made of numbers.
+    """
+    if isinstance(file, Path):
+        return _columns(file, str(column))
+    values = np.asarray(file.array[...])
+    if values.ndim != 2 or values.dtype.kind not in "fiub":
+        raise DataError(
+            f"{file.path}: shape {values.shape}, {values.dtype}: vectors are numbers in an array "
+            "of two axes."
+        )
+    return values.astype(np.float32)
+
+
+def holds_vectors(kind: "pa.DataType") -> bool:
+    """Whether a Parquet column of this type holds lists of numbers."""
+    from pyarrow import types
+
+    lists = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
+    return lists and _is_number(kind.value_type)
+
+
+def _is_number(kind: "pa.DataType") -> bool:
+    from pyarrow import types
+
+    return bool(types.is_integer(kind) or types.is_floating(kind))
+
+
 def _columns(path: Path, column: str) -> NDArray[np.float32]:
-    """Vectors (N, D) of a Parquet file: a column of lists, or several columns of numbers."""
+    """A column of lists, or several columns of numbers."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -194,7 +226,11 @@ def _columns(path: Path, column: str) -> NDArray[np.float32]:
         table = pq.read_table(path, columns=names)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path}: not Parquet: {str(error).splitlines()[0]}") from error
-    if len(names) > 1 or not pa.types.is_nested(table.schema.field(0).type):
+    lists_of = len(names) == 1 and holds_vectors(table.schema.field(0).type)
+    words = [field.name for field in table.schema if not (lists_of or _is_number(field.type))]
+    if words:
+        raise DataError(f"x_ds.column: {path}: no numbers are in {examples(words)}.")
+    if not lists_of:
         numbers = [table.column(name).to_numpy(zero_copy_only=False) for name in names]
         return np.stack(numbers, axis=1).astype(np.float32)
     lists = table.column(0).combine_chunks()

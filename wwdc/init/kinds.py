@@ -1,6 +1,6 @@
 """What the columns of a table are likely to be; every guess is written down to be corrected."""
 
-__all__ = ["Guess", "find_id", "guess_columns"]
+__all__ = ["Guess", "find_id", "guess_columns", "own_id"]
 
 import re
 from dataclasses import dataclass, field
@@ -51,29 +51,28 @@ class Guess:
 
 
 def find_id(
-    table: "Table", names: NDArray[np.str_] | None, count: int, given: str | None
+    table: "Table",
+    names: NDArray[np.str_] | None,
+    count: int,
+    given: str | None,
+    thing: str = "image",
 ) -> str | None:
-    """The column that holds the images' ids; None where rows and images go in the same order.
+    """The column that holds the ids of images, or of another *thing*.
 
-    It is unique, and more than half of the images are in it.
+    It is unique, and more than half of these are in it; None where they are in the rows' order.
 
     Raises:
         ConfigError: no column does, or several do as well; the columns to choose from are listed.
     """
     frame = table.frame
     if given is not None:
-        if given not in frame.columns:
-            raise ConfigError(
-                f"--id: {table.path} has no column {given!r}.{closest(given, frame.columns)} "
-                f"It has {examples(frame.columns)}."
-            )
-        return given
+        return _given_id(table, given)
     if names is None:
         if len(frame) == count:
             return None
         raise ConfigError(
-            f"{count} images and {len(frame)} rows of {table.path}, and the array does not name "
-            "its images. Give the column that counts them from 0 with --id."
+            f"{count} {thing}s and {len(frame)} rows of {table.path}, and the array does not name "
+            f"its {thing}s. Give the column that counts them from 0 with --id."
         )
     known = set(names.tolist())
     hits = {
@@ -84,10 +83,24 @@ def find_id(
     if hits[best] <= len(known) / 2:
         shown = ", ".join(f"{column} ({frame[column].iloc[0]})" for column in list(hits)[:8])
         raise ConfigError(
-            f"no column of {table.path} holds the images' ids, such as {examples(names[:3])}. The "
-            f"columns and what their first row has: {shown}. Name one with --id, or correct it."
+            f"no column of {table.path} holds the {thing}s' ids, such as {examples(names[:3])}. "
+            f"The columns and what their first row has: {shown}. Name one with --id, or correct it."
         )
     return best
+
+
+def own_id(table: "Table", given: str | None) -> str | None:
+    """The first column of words or whole numbers that has another in each row; None: there is none.
+
+    Raises:
+        ConfigError: there is no column *given*.
+    """
+    if given is not None:
+        return _given_id(table, given)
+    for name, column in table.frame.items():
+        if column.dtype.kind not in "fbMm" and column.is_unique and column.notna().all():
+            return str(name)
+    return None
 
 
 def guess_columns(table: "Table", but: str | None) -> tuple[list[Guess], str | None]:
@@ -103,6 +116,21 @@ def guess_columns(table: "Table", but: str | None) -> tuple[list[Guess], str | N
             continue
         guesses.append(_guess(name, column, table.units.get(name)))
     return _named(guesses), split
+
+
+def _given_id(table: "Table", given: str) -> str:
+    """The name of ``--id``.
+
+    Raises:
+        ConfigError: the table has no such column.
+    """
+    columns = table.frame.columns
+    if given not in columns:
+        raise ConfigError(
+            f"--id: {table.path} has no column {given!r}.{closest(given, columns)} "
+            f"It has {examples(columns)}."
+        )
+    return given
 
 
 def _guess(name: str, column: "pd.Series[Any]", unit: str | None) -> Guess:

@@ -1,6 +1,6 @@
 """Settings that suit what was found: image size, stretch, networks, epochs."""
 
-__all__ = ["Plan", "make_plan"]
+__all__ = ["Plan", "plan_images", "plan_vectors"]
 
 import math
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ import numpy as np
 
 from wwdc.init.kinds import Guess
 from wwdc.init.look import Seen
+from wwdc.init.vectors import SeenVectors
 from wwdc.models.sides import SIDES
 
 _LARGEST = 96
@@ -28,25 +29,15 @@ class Plan:
     Attributes:
         x_ds: the section ``data.x_ds`` but for its target, paths and variables.
         notes: why a setting is as it is, by its key.
-        hidden_dim: latent size.
-        channels: feature maps of the VAE's first stage.
-        vae_batch: images of a batch.
-        flow_batch: latents of a batch.
-        vae_epochs: of the VAE.
-        flow_epochs: of the flow, at most.
+        sizes: of networks and batches, and epochs, by their names in the templates.
     """
 
     x_ds: dict[str, Any]
     notes: dict[str, str]
-    hidden_dim: int
-    channels: int
-    vae_batch: int
-    flow_batch: int
-    vae_epochs: int
-    flow_epochs: int
+    sizes: dict[str, int]
 
 
-def make_plan(
+def plan_images(
     seen: Seen, guesses: list[Guess], *, id: str | None, split: str | None, unmatched: bool
 ) -> Plan:
     """Settings for these images and variables.
@@ -72,16 +63,36 @@ def make_plan(
         x_ds["bad_pixels"] = "fill"
     train = max(20, int(_TRAIN * seen.count))
     side = max(size[1:])
-    return Plan(
-        x_ds,
-        notes,
-        hidden_dim=8 if side <= 20 else 16 if side <= 40 else 32,
-        channels=16 if side <= 64 else 32,
-        vae_batch=_batch(train, 128, batches=30),
-        flow_batch=_batch(train, 256, batches=10),
-        vae_epochs=_epochs(_IMAGES_SEEN, train, 5, 60),
-        flow_epochs=_epochs(_LATENTS_SEEN, train, 10, 100),
-    )
+    sizes = {
+        "hidden_dim": 8 if side <= 20 else 16 if side <= 40 else 32,
+        "channels": 16 if side <= 64 else 32,
+        "vae_batch": _batch(train, 128, batches=30),
+        "vae_epochs": _epochs(_IMAGES_SEEN, train, 5, 60),
+    }
+    return Plan(x_ds, notes, sizes | _of_flow(train))
+
+
+def plan_vectors(
+    seen: SeenVectors, guesses: list[Guess], *, id: str | None, split: str | None, unmatched: bool
+) -> Plan:
+    """Settings for these vectors and variables; the arguments are those of `plan_images`."""
+    notes: dict[str, str] = {}
+    x_ds: dict[str, Any] = {"id": id, "split": _split(guesses, split, notes)}
+    if unmatched:
+        x_ds["unmatched"] = "drop"
+    if seen.bad.any():
+        x_ds["bad_values"] = "drop"
+        notes["bad_values"] = f"{int(seen.bad.sum())} vectors hold NaN or infinite numbers"
+    hidden = 128 if seen.length <= 128 else 256
+    sizes = {"features": seen.length, "hidden": hidden, "rank": min(4, seen.length)}
+    return Plan(x_ds, notes, sizes | _of_flow(max(20, int(_TRAIN * seen.count))))
+
+
+def _of_flow(train: int) -> dict[str, int]:
+    return {
+        "flow_batch": _batch(train, 256, batches=10),
+        "flow_epochs": _epochs(_LATENTS_SEEN, train, 10, 100),
+    }
 
 
 def _size(seen: Seen, notes: dict[str, str]) -> tuple[int, int, int]:

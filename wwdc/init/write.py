@@ -1,6 +1,6 @@
-"""The experiment pair as commented YAML, written whole and never over anything."""
+"""Experiments as commented YAML, written whole and never over anything."""
 
-__all__ = ["Pair", "render", "write_pair"]
+__all__ = ["Found", "folders_of", "render", "write_folders"]
 
 import os
 import secrets
@@ -24,73 +24,74 @@ _MOST_DROPS = 8
 
 
 @dataclass(frozen=True)
-class Pair:
-    """Where the two experiments go."""
+class Found:
+    """What an experiment is made of.
 
-    vae: Path
-    flow: Path
+    Attributes:
+        data: the section's target, and paths of images, or vectors, and table.
+        plan: settings that suit them.
+        guesses: what the table's columns are taken for.
+    """
 
-    @classmethod
-    def of(cls, name: str, out: Path) -> "Pair":
-        """``NAME_vae`` and ``NAME_flow`` in the folder *out*.
-
-        Raises:
-            ConfigError: one of them exists.
-        """
-        pair = cls(out / f"{name}_vae", out / f"{name}_flow")
-        for folder in (pair.vae, pair.flow):
-            if folder.exists():
-                raise ConfigError(f"{folder} exists and is not overwritten. Give another NAME.")
-        return pair
+    data: dict[str, Any]
+    plan: Plan
+    guesses: list[Guess]
 
 
-def render(
-    name: str, data: Mapping[str, Any], plan: Plan, guesses: list[Guess]
-) -> dict[str, dict[str, str]]:
-    """The files of both experiments: ``vae`` and ``flow`` → file name → text.
+def folders_of(name: str, out: Path, *, vectors: bool) -> dict[str, Path]:
+    """``NAME_vae`` and ``NAME_flow`` in the folder *out*, by kind; vectors need no VAE.
+
+    Raises:
+        ConfigError: one of them exists.
+    """
+    kinds = {"vectors": "flow"} if vectors else {"vae": "vae", "flow": "flow"}
+    folders = {kind: out / f"{name}_{ending}" for kind, ending in kinds.items()}
+    for folder in folders.values():
+        if folder.exists():
+            raise ConfigError(f"{folder} exists and is not overwritten. Give another NAME.")
+    return folders
+
+
+def render(kind: str, name: str, found: Found) -> dict[str, str]:
+    """The files of an experiment: name → text.
 
     Args:
-        name: of the data, and in the folders' names.
-        data: paths of images and table, and the section's target.
+        kind: ``vae``, ``flow``, or ``vectors``: a flow that has no VAE.
+        name: of the data, and in the folder's name.
+        found: what goes into it.
     """
-    kept = [guess for guess in guesses if guess.keys]
+    kept = [guess for guess in found.guesses if guess.keys]
     words = {
         "name": name,
-        "x_ds": _x_ds(data, plan, guesses),
+        "x_ds": _x_ds(found.data, found.plan, found.guesses),
         "sweeps": _sweeps([guess.name for guess in kept]),
-        "hidden_dim": plan.hidden_dim,
-        "channels": plan.channels,
-        "vae_batch": plan.vae_batch,
-        "flow_batch": plan.flow_batch,
-        "vae_epochs": plan.vae_epochs,
-        "flow_epochs": plan.flow_epochs,
+        **found.plan.sizes,
     }
+    sources = ("flow", "vectors") if kind == "vectors" else (kind,)
+    files = {file.name: file for source in sources for file in (_TEMPLATES / source).glob("*.yaml")}
     return {
-        kind: {
-            path.name: _Template(path.read_text(encoding="utf-8")).substitute(words)
-            for path in sorted((_TEMPLATES / kind).glob("*.yaml"))
-        }
-        for kind in ("vae", "flow")
+        file: _Template(path.read_text(encoding="utf-8")).substitute(words)
+        for file, path in sorted(files.items())
     }
 
 
-def write_pair(pair: Pair, texts: Mapping[str, Mapping[str, str]]) -> None:
-    """Write both folders, or neither.
+def write_folders(texts: Mapping[Path, Mapping[str, str]]) -> None:
+    """Write all folders with their files, or none.
 
     Raises:
         ConfigError: one appeared meanwhile, or cannot be written.
     """
     done: list[Path] = []
     try:
-        for kind, folder in (("vae", pair.vae), ("flow", pair.flow)):
+        for folder, files in texts.items():
             temporary = folder.with_name(f".{folder.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
             done.append(temporary)
             temporary.mkdir(parents=True)
-            for name, text in texts[kind].items():
+            for name, text in files.items():
                 write_into(temporary / name, text)
             temporary.rename(folder)
             done[-1] = folder
-        sync_directory(pair.flow.parent)
+        sync_directory(done[-1].parent)
     except OSError as error:
         for folder in done:
             shutil.rmtree(folder, ignore_errors=True)
