@@ -1,6 +1,13 @@
 """What the rest of the package asks of a dataset."""
 
-__all__ = ["ImageDataset", "SharedImages", "Sliced", "Stretched", "images_fingerprint"]
+__all__ = [
+    "ImageDataset",
+    "SharedImages",
+    "Sliced",
+    "Stretched",
+    "check_dataset",
+    "images_fingerprint",
+]
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -11,6 +18,7 @@ from numpy.typing import NDArray
 from wwdc.data.catalogue import Catalogue
 from wwdc.data.colour_mnist import Split
 from wwdc.data.stretch import Stretch
+from wwdc.errors import DataError
 
 if TYPE_CHECKING:
     import torch
@@ -86,6 +94,22 @@ class Stretched(Protocol):
     def stretch(self) -> Stretch:
         """What was done to them."""
         ...
+
+
+def check_dataset(dataset: object, key: str) -> None:
+    """Refuse what lacks a member of `ImageDataset`; none is read, for some read files.
+
+    Args:
+        key: of the dataset, for the message.
+
+    Raises:
+        DataError: what it lacks.
+    """
+    members = [name for name in vars(ImageDataset) if not name.startswith("_")]
+    lacks = [n for n in members if not (hasattr(type(dataset), n) or n in vars(dataset))]
+    if lacks:
+        name, lacking = type(dataset).__name__, ", ".join(lacks)
+        raise DataError(f"{key}: {name} is no dataset: it lacks {lacking}.")
 
 
 def images_fingerprint(dataset: ImageDataset) -> str:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from wwdc.data.catalogue import Catalogue, Variable
 from wwdc.data.colour_mnist import SPLITS, Split
-from wwdc.data.dataset import ImageDataset, Sliced, images_fingerprint
+from wwdc.data.dataset import ImageDataset, Sliced, check_dataset, images_fingerprint
 from wwdc.errors import DataError
 
 if TYPE_CHECKING:
@@ -53,8 +53,7 @@ class Promoted:
         sha256: str | None = None,
         drop_variables: Iterable[str] | None = (),
     ) -> None:
-        if not all(hasattr(type(dataset), name) for name in ("catalogue", "fingerprint", "images")):
-            raise DataError(f"x_ds.dataset: {dataset!r} is not a dataset of wwdc.data.")
+        check_dataset(dataset, "x_ds.dataset")
         if dataset.kept != dataset.catalogue:
             raise DataError(
                 "x_ds.dataset.drop_variables: drop variables with x_ds.drop_variables, which "

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from wwdc import __version__
 from wwdc.config import Composed, fill, instantiate
 from wwdc.data.colour_mnist import SPLITS
-from wwdc.data.dataset import ImageDataset
+from wwdc.data.dataset import ImageDataset, check_dataset
 from wwdc.errors import ProductError
 from wwdc.products import atomic_write, now, sha256
 from wwdc.products.text import dump_yaml, load_yaml
@@ -32,12 +32,13 @@ def prepare(composed: Composed, notice: Callable[[str], None]) -> Path:
 
     Raises:
         ConfigError: the experiment names no dataset, or one that is not allowed.
-        DataError: the raw data are missing or wrong.
+        DataError: it is no dataset, or the raw data are missing or wrong.
         ProductError: the catalogue cannot be written.
     """
     node = composed.resolve()["data"]["x_ds"]
     node = fill(node, job="prepare_0", data_root=composed.data_root)
-    dataset = instantiate(node, allow=composed.meta.allow_targets)
+    dataset = instantiate(node, allow=composed.meta.allow_targets, key="data.x_ds")
+    check_dataset(dataset, "data.x_ds")
     return write_catalogue(dataset, composed.data_root / composed.meta.data_name, notice)
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from wwdc.config import ROOT, Composed, check_targets, instantiate
 from wwdc.data.catalogue import Catalogue
+from wwdc.data.dataset import check_dataset
 from wwdc.errors import ConfigError, DataError
 from wwdc.models.context import check_context, is_masked
 from wwdc.tune.identity import digest, scientific
@@ -143,8 +144,7 @@ def _dataset(config: Mapping[str, Any], composed: Composed) -> Any:
 @lru_cache(maxsize=64)
 def _built_dataset(text: str, allow: tuple[str, ...]) -> Any:
     dataset = instantiate(json.loads(text), allow=allow, key="data.x_ds")
-    if not all(hasattr(type(dataset), name) for name in ("catalogue", "fingerprint", "images")):
-        raise ConfigError(f"data.x_ds: {type(dataset).__name__} is not a dataset of wwdc.data.")
+    check_dataset(dataset, "data.x_ds")
     return dataset
 
 
