@@ -81,10 +81,25 @@ def test_other_vectors_are_other_data(tmp_path):
     assert made(tmp_path, lists, vectors() + 1).images_fingerprint != base
 
 
-def test_an_image_and_back():
-    x = torch.randn(3, D)
-    identity = Identity(D)
-    torch.testing.assert_close(identity.encode(identity.decode(x))[0], x)
+@pytest.mark.parametrize(
+    ("length", "size"), [(D, (3, 4)), (7, (3, 3)), (128, (11, 12)), (2, (1, 2))]
+)
+def test_an_image_and_back(length, size):
+    x = torch.randn(3, length)
+    identity = Identity(length)
+    images = identity.decode(x)
+    assert images.shape == (3, 1, *size)
+    torch.testing.assert_close(identity.encode(images)[0], x)
+    assert (images.flatten(1)[:, length:] == 0.5).all()
+
+
+def test_vectors_of_any_length_are_nearly_square_images(tmp_path):
+    dataset = made(tmp_path, lists, vectors()[:, :7])
+    images = dataset.images("train", torch.arange(40))
+    assert images.shape == (40, *dataset.size) == (40, 1, 3, 3)
+    z, _ = Identity(7).encode(images)
+    torch.testing.assert_close(Identity(7).decode(z), images)
+    assert z.std(0, correction=0).mean() == pytest.approx(1, abs=0.2)
 
 
 def test_what_is_wrong_is_told(tmp_path):

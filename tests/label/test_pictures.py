@@ -4,11 +4,13 @@ import io
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from wwdc.errors import DataError
 from wwdc.label import pictures
 from wwdc.label.pictures import ImageViewer, Pictures, png
+from wwdc.models.identity import Identity
 
 
 def decoded(data: bytes) -> np.ndarray:
@@ -41,6 +43,13 @@ def test_channels_are_chosen():
         ImageViewer([5]).render({}, image, 2)
     with pytest.raises(DataError):
         ImageViewer([0, 1])
+
+
+def test_a_vector_is_a_grey_square():
+    """−4 standard deviations are black, 4 are white."""
+    vector = torch.tensor([[-4.0, 0.0, 4.0, 9.0, 0.8]])
+    found = decoded(ImageViewer().render({}, Identity(5).decode(vector)[0].numpy(), 3)[0])
+    assert found.tolist() == [[0, 128, 255], [255, 153, 128]]
 
 
 def test_a_picture_is_drawn_once_while_there_is_room(monkeypatch):

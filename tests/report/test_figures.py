@@ -6,12 +6,14 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 from matplotlib.figure import Figure
 
 import wwdc
-from tests.report.small import EmptyTables, SmallTables, dataset, findings, painter
+from tests.report.small import D, EmptyTables, SmallTables, dataset, findings, painter
 from wwdc.config import instantiate
+from wwdc.models.identity import Identity
 from wwdc.report.drawn import Drawn, Lacking
 from wwdc.report.figures.maps import map_pca
 from wwdc.report.projections import pca, umap
@@ -89,6 +91,28 @@ def test_a_vae_has_the_others():
     tables = SmallTables(kind="vae")
     for name in ("seeds", "training_curves", "reconstructions", "traversals", "map_pca"):
         assert len(draw(name, tables).data)
+
+
+class VectorTables(SmallTables):
+    """A flow on vectors: there is no VAE."""
+
+    def painter(self, shown):
+        made = super().painter(shown)
+        made.models.vae = Identity(D)
+        made.models.dataset.images = lambda split, index: torch.full((len(index), 1, 3, 3), 0.5)
+        return made
+
+
+@pytest.mark.parametrize("name", ["reconstructions", "traversals"])
+def test_vectors_have_no_pictures_of_a_vae(name):
+    with pytest.raises(Lacking, match="no VAE"):
+        draw(name, VectorTables())
+
+
+@pytest.mark.parametrize("name", ["samples", "counterfactuals", "style_transfer", "gallery"])
+def test_vectors_are_grey_squares_and_captions_say_so(name, drawn):
+    assert "grey square" in draw(name, VectorTables()).note
+    assert "grey square" not in drawn[name].note
 
 
 @pytest.mark.parametrize("name", SEARCHED)

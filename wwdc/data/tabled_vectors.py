@@ -1,6 +1,6 @@
 """A user's own vectors, computed by somebody else's network: no VAE is needed."""
 
-__all__ = ["TabledVectors", "holds_vectors", "read_vectors"]
+__all__ = ["TabledVectors", "holds_vectors", "read_vectors", "sides"]
 
 import fnmatch
 import hashlib
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import torch
 
-# Shapes: N objects, B batch, D length of a vector, H × W = D.
+# Shapes: N objects, B batch, D length of a vector, H × W ≥ D.
 
 _VERSION = 1
 RANGE = 8.0
@@ -36,8 +36,8 @@ class TabledVectors(TabledRows):
     """Vectors of a table's column or of an array, joined by id to the rows of a table.
 
     Each component is standardised over the training split. So that whatever draws images can draw
-    them, a vector comes as a grey image of D pixels, y = ½ + x / 8;
-    `wwdc.models.identity.Identity`, which ``vae: null`` stands for, takes it back.
+    them, a vector comes as a grey image of D pixels, y = ½ + x / 8, and some more of ½ that make it
+    nearly square; `wwdc.models.identity.Identity`, which ``vae: null`` stands for, takes it back.
 
     Args:
         vectors: Parquet file with *column*, or a ``.npy``, ``.npz``, HDF5 or Zarr array (N, D).
@@ -105,10 +105,8 @@ class TabledVectors(TabledRows):
 
     @property
     def size(self) -> tuple[int, int, int]:
-        """A vector as an image: (1, H, W) with H · W = D, as square as can be."""
-        length = self._vectors.shape[1]
-        height = next(h for h in range(math.isqrt(length), 0, -1) if length % h == 0)
-        return 1, height, length // height
+        """A vector as an image: (1, H, W)."""
+        return 1, *sides(self._vectors.shape[1])
 
     def prepare(self, notice: Callable[[str], None]) -> None:
         """Check vectors and table.
@@ -138,8 +136,10 @@ class TabledVectors(TabledRows):
         mean, std = self._scale
         chosen = self._joined.place[self._objects(split)[index.cpu().numpy()]]
         x = (self._vectors[chosen] - mean) / std
-        y = (0.5 + x / RANGE).astype(np.float32).reshape(-1, *self.size)
-        return torch.from_numpy(y).to(index.device)
+        _, height, width = self.size
+        y = np.full((len(x), height * width), 0.5, np.float32)
+        y[:, : x.shape[1]] += x / RANGE
+        return torch.from_numpy(y.reshape(-1, *self.size)).to(index.device)
 
     @cached_property
     def _content(self) -> str:
@@ -180,6 +180,16 @@ class TabledVectors(TabledRows):
         if self._bad_values == "refuse":
             raise DataError(f"{self._data}: {text}. Mend them, or write bad_values: drop.")
         return bad, [f"{text}; left out."]
+
+
+def sides(length: int) -> tuple[int, int]:
+    """Height and width of the image of a vector.
+
+    >>> sides(12), sides(7)
+    ((3, 4), (3, 3))
+    """
+    width = math.isqrt(length - 1) + 1
+    return -(-length // width), width
 
 
 def read_vectors(file: Path | ImageArray, column: str | None) -> NDArray[np.float32]:

@@ -7,14 +7,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wwdc.config import instantiate
-from wwdc.data.tabled_vectors import RANGE
+from wwdc.data.tabled_vectors import RANGE, sides
 from wwdc.errors import ConfigError
 from wwdc.models.vae import GaussianVAE
 
-# Shapes: B batch, D length of a vector, H × W = D.
+# Shapes: B batch, D length of a vector, H × W ≥ D.
 
 
 class Identity(GaussianVAE):
@@ -40,16 +41,18 @@ class Identity(GaussianVAE):
             raise ConfigError(f"lightning_loader.vae.noise is {noise}: it must be above 0.")
         self.latent_dim = features
         self.noise = noise
-        self._side = next(h for h in range(math.isqrt(features), 0, -1) if features % h == 0)
+        self._sides = sides(features)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Vectors (B, D) and the logarithm of the noise's variance, of *x* (B, 1, H, W)."""
-        mean = RANGE * (x.flatten(1) - 0.5)
+        mean = RANGE * (x.flatten(1)[:, : self.latent_dim] - 0.5)
         return mean, torch.full_like(mean, 2 * math.log(self.noise))
 
     def decode(self, z: Tensor) -> Tensor:
         """The images (B, 1, H, W) of vectors *z* (B, D)."""
-        return (0.5 + z / RANGE).view(len(z), 1, self._side, -1)
+        height, width = self._sides
+        y = F.pad(0.5 + z / RANGE, (0, height * width - self.latent_dim), value=0.5)
+        return y.view(len(z), 1, height, width)
 
 
 def build_vae(loader: Mapping[str, Any], allow: Sequence[str] = ()) -> nn.Module:

@@ -16,6 +16,7 @@ from wwdc.embed.passes import plan_passes
 from wwdc.embed.shards import Models
 from wwdc.errors import ProductError
 from wwdc.models.convolutional import ConvVAE
+from wwdc.models.identity import Identity
 from wwdc.products import Tree
 from wwdc.training.lightning_loaders import LightningFlow
 
@@ -63,6 +64,17 @@ class Painter:
     def kept(self) -> Catalogue:
         """What the flow is told."""
         return self.catalogue.keep(self.dropped)
+
+    @property
+    def of_vectors(self) -> bool:
+        """Whether the data are vectors, which no VAE has made latents of."""
+        return isinstance(self.models.vae, Identity)
+
+    @property
+    def legend(self) -> str:
+        """What a caption says of the pictures; empty of images, which speak for themselves."""
+        square = "A vector is a grey square of its components, from −4 to 4 standard deviations."
+        return square if self.of_vectors else ""
 
     def choose(self, count: int) -> NDArray[np.int64]:
         """Rows that show the catalogue: one of each class in turn, the first objects else."""

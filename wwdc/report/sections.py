@@ -121,8 +121,11 @@ def _circumstances(tables: Tables) -> list[tuple[Any, ...]]:
     if meta.authors:
         rows.append(("authors", ", ".join(meta.authors)))
     rows.append(("seeds", ", ".join(seeds) or "the configuration's own"))
-    data = tables.staged.training.resolve()["data"]["x_ds"]
+    config = tables.staged.training.resolve()
+    data, loader = config["data"]["x_ds"], config["lightning_loader"]
     rows.append(("data", str(data.get("_target_", "")).rpartition(".")[2]))
+    if "vae" in loader and loader["vae"] is None:
+        rows.append(("VAE", "none: the data are vectors, and z is the vector"))
     if not infos:
         return rows
     fingerprints = {p.fingerprint for info in infos for n, p in info.parents.items() if n == "data"}

@@ -43,7 +43,8 @@ def gallery(tables: Tables, *, count: int = 50, columns: int = 10) -> Drawn:
         title = f"{row['rank']}{mark}"
         axes.set_title(title, fontsize=9, color=_LABELS.get(label, INK), weight="bold", pad=2)
         _write(axes, 0.5, -0.05, _caption(row), va="top")
-    return Drawn(figure, top.drop(columns="row"), _note(findings))
+    note = f"{_note(findings)} {painter.legend}".strip()
+    return Drawn(figure, top.drop(columns="row"), note)
 
 
 def rank_stability(tables: Tables, *, count: int = 50) -> Drawn:

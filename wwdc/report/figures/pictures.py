@@ -3,7 +3,7 @@
 __all__ = ["counterfactuals", "reconstructions", "samples", "style_transfer", "traversals"]
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,9 @@ from wwdc.report.shown import Shown
 from wwdc.report.style import INK, new_figure
 from wwdc.report.tables import Tables
 
+if TYPE_CHECKING:
+    from wwdc.report.painter import Painter
+
 _FULL, _HALF = 9.5, 4.75
 """Width of the page, and of what is drawn of one sweep [inch]."""
 
@@ -27,8 +30,7 @@ _MOST = 4
 
 def reconstructions(tables: Tables, *, count: int = 14) -> Drawn:
     """Images, what the VAE makes of them, and the difference, times three."""
-    shown = tables.shown[0]
-    painter = tables.painter(shown)
+    painter = _painter_of_vae(tables)
     rows = painter.choose(count)
     x, made = painter.reconstruct(rows)
     difference = np.clip(0.5 + 1.5 * (made - x), 0, 1)
@@ -48,8 +50,7 @@ def traversals(
     tables: Tables, *, latents: int = 8, steps: Sequence[float] = (-3, -2, -1, 0, 1, 2, 3)
 ) -> Drawn:
     """One object; in each row one latent of z moves through its range, the others rest."""
-    shown = tables.shown[0]
-    painter = tables.painter(shown)
+    painter = _painter_of_vae(tables)
     row = int(painter.choose(4)[-1])
     chosen, spread, pictures = painter.traverse(row, steps, latents, tables.seed)
     half = (len(chosen) + 1) // 2
@@ -80,7 +81,7 @@ def samples(tables: Tables, *, conditions: int = 3, count: int = 6) -> Drawn:
         draw_mosaic(axes, lines, columns=heads, apart=True)
         known = {n: painter.table[n][rows] for n in ("id", *painter.kept.names)}
         parts.append(pd.DataFrame(known).assign(sweep=shown.sweep))
-    note = f"Seed {tables.seed}. {shown_note(flows)}"
+    note = f"Seed {tables.seed}. {_note(tables, flows)}"
     return Drawn(figure, pd.concat(parts, ignore_index=True), note)
 
 
@@ -106,7 +107,7 @@ def counterfactuals(tables: Tables, *, steps: int = 7, variables: int = 6) -> Dr
             lines[0] = [image]
         draw_mosaic(axes, lines, rows=[_label(v) for v in kept], columns=heads, apart=True)
     names = ["sweep", "id", "variable", "value"]
-    return Drawn(figure, pd.DataFrame(rows_of, columns=names), shown_note(flows))
+    return Drawn(figure, pd.DataFrame(rows_of, columns=names), _note(tables, flows))
 
 
 def style_transfer(tables: Tables, *, objects: int = 5, donors: int = 6) -> Drawn:
@@ -129,7 +130,18 @@ def style_transfer(tables: Tables, *, objects: int = 5, donors: int = 6) -> Draw
         known = [(shown.sweep, ids[row], ids[donor]) for row in rows for donor in given]
         rows_of += known
     data = pd.DataFrame(rows_of, columns=["sweep", "id", "told_of"])
-    return Drawn(figure, data, shown_note(flows))
+    return Drawn(figure, data, _note(tables, flows))
+
+
+def _painter_of_vae(tables: Tables) -> "Painter":
+    painter = tables.painter(tables.shown[0])
+    if painter.of_vectors:
+        raise Lacking("the data are vectors, and there is no VAE")
+    return painter
+
+
+def _note(tables: Tables, flows: Sequence[Shown]) -> str:
+    return f"{shown_note(flows)} {tables.painter(flows[0]).legend}".strip()
 
 
 def _flows(tables: Tables) -> list[Shown]:
