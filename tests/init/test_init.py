@@ -1,15 +1,11 @@
-"""`python -m wwdc.init`: what it says, what it writes, and that both run."""
+"""`python -m wwdc.init`: what it says, what it writes, and that both compose."""
 
-import os
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import yaml
 
-from tests.conftest import REPOSITORY
 from tests.data.own import catalogue, names, pixels, write_array, write_files
 from wwdc.config import load
 from wwdc.data.colour_mnist import SPLITS
@@ -119,25 +115,3 @@ def test_flux_gets_a_stretch(own):
     assert node["size"] == [2, 20, 24] and node["id"] is None
     assert node["stretch"]["kind"] == "asinh"
     assert max(node["stretch"]["softening"]) < 5 < 500 < min(node["stretch"]["high"])
-
-
-@pytest.mark.slow
-@pytest.mark.ray
-def test_as_a_user_would_from_a_folder_of_their_own(own):
-    """Images and a table with mistakes → init → prepare → a trained VAE and a trained flow."""
-
-    def run(stage, *words):
-        command = [sys.executable, "-m", f"wwdc.{stage}", *words]
-        path = {"PYTHONPATH": str(REPOSITORY)}
-        done = subprocess.run(
-            command, cwd=own, env=os.environ | path, capture_output=True, text=True, timeout=300
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    run("init", *arguments(own))
-    small = ("trainer.max_epochs=1", "lightning_loader.vae.width=16")
-    assert "objects × 1 views" in run("prepare", "gal_vae")
-    run("tune", "gal_vae", *small)
-    run("tune", "gal_flow", *small, "x_ds.drop_variables=[angle]", "+seed=1")
-    assert "1" in run("products", "ls", "gal_flow")

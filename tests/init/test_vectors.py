@@ -117,6 +117,7 @@ def test_vectors_that_cannot_be_found(own, capsys):
     said = refused(capsys, "--images", "two.npz", "--catalogue", "t.csv")
     assert "2 arrays may hold the vectors: a 90 × 6, b 90 × 2" in said
     assert "without --images" in refused(capsys, "--images", "two.parquet", "--catalogue", "t.csv")
+    assert "--catalogue: no.parquet: no such file" in refused(capsys, "--catalogue", "no.parquet")
     assert "a Parquet file with a column of vectors" in refused(capsys, "--catalogue", "t.csv")
     assert not list(own.glob("gal_*"))
 

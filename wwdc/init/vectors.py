@@ -148,6 +148,8 @@ def _in_table(path: Path, given: str | None) -> Place:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    if not path.exists():
+        raise ConfigError(f"--catalogue: {path}: no such file.")
     if not path.name.lower().endswith(_PARQUET):
         raise ConfigError(
             f"{path}: give images, or an array of vectors, with --images. Without it, the table is "
