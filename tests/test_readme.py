@@ -14,7 +14,7 @@ PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
 STAGE = "python -m wwdc."
 MISSING = ("init", "prepare", "embed", "stats", "detect", "label", "promote", "report", "submit")
 """Stages that need what an empty tree does not have."""
-OWN_DATA = ("galaxies_", "galaxy10_")
+OWN_DATA = ("galaxies_", "galaxy10_", "spectra_")
 """Experiments whose data are the reader's."""
 
 

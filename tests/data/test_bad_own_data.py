@@ -198,6 +198,12 @@ def test_values_of_the_wrong_kind(settings):
     refused(settings, r"of 60 values are outside the range \[0, 10\]: J0", variables=changed)
     changed = {"survey": {"kind": "categorical", "classes": list("abcdefg")}}
     refused(settings, r"are none of the classes a, b, c, d, e, …: J0.* \(h\)", variables=changed)
+    named = {"survey": {"kind": "categorical", "classes": {"a": "deep", "b": "wide"}}}
+    refused(settings, r"are none of the classes a, b: J0.* \(", variables=named)
+    named["survey"]["classes"]["b"] = "deep"
+    refused(settings, r"survey\.classes: deep stands there twice", variables=named)
+    listed = {"survey": {"kind": "categorical", "classes": ["a", "b", "a"]}}
+    refused(settings, r"survey\.classes: a stands there twice", variables=listed)
     refused(settings, r"53 of 60 values are no yes or no: .*", variables={"survey": "flag"})
 
 
@@ -233,8 +239,8 @@ def test_values_of_the_wrong_kind(settings):
         ({"drop_variables": ["mags"]}, "x_ds.drop_variables: .*Did you mean 'mag'"),
         ({"key": "x"}, "x_ds.key: .* is a folder"),
         ({"images": "nowhere"}, "x_ds: nowhere: no such file or folder"),
-        ({"table": "nowhere.csv"}, "nowhere.csv: the table cannot be read"),
-        ({"table": "nowhere.doc"}, "a table is one of .csv"),
+        ({"table": "nowhere.csv"}, "x_ds: nowhere.csv: no such file or folder"),
+        ({"table": __file__}, "a table is one of .csv"),
     ],
 )
 def test_wrong_settings(settings, changes, message):

@@ -1,5 +1,6 @@
 """Tables are read whatever their separator, mark or decimal comma; what is broken is named."""
 
+import h5py
 import numpy as np
 import pytest
 
@@ -39,6 +40,8 @@ def test_separators_and_marks(tmp_path, content, encoding):
         ("t.csv", "a,b\n1,é\n".encode("latin-1"), "not UTF-8"),
         ("t.parquet", b"PAR1 no", "not Parquet"),
         ("t.fits", b"SIMPLE  = no", "not a FITS table"),
+        ("t.h5", b"\x89HDF no", "not an HDF5 table"),
+        ("t.xlsx", b"", r"a table is one of \.csv, .*\.h5, \.hdf5, by its name"),
     ],
 )
 def test_broken_tables(tmp_path, name, content, message):
@@ -54,3 +57,27 @@ def test_a_changed_file_is_read_again(tmp_path):
     assert read_table(path).frame["a"].tolist() == [1]
     path.write_text("a\n1\n2\n")
     assert read_table(path).frame["a"].tolist() == [1, 2]
+
+
+def test_columns_of_hdf5(tmp_path):
+    with h5py.File(tmp_path / "t.h5", "w") as file:
+        file["x"] = np.array([1.5, np.nan, 2.5], ">f8")
+        file["group/name"] = np.array([b"a", "é".encode(), b""])
+        file["image"] = np.zeros((3, 4, 4))
+        file["wavelength"] = np.zeros(7)
+    frame = read_table(tmp_path / "t.h5").frame
+    assert list(frame.columns) == ["group/name", "x"]
+    np.testing.assert_array_equal(frame["x"], [1.5, np.nan, 2.5])
+    assert frame["x"].to_numpy().dtype.isnative
+    assert frame["group/name"].tolist() == ["a", "é", ""]
+
+
+def test_hdf5_of_two_tables_or_none(tmp_path):
+    with h5py.File(tmp_path / "t.h5", "w") as file:
+        file["x"], file["y"] = np.zeros(3), np.zeros(4)
+    with pytest.raises(DataError, match="as many columns of 3 and 4 rows"):
+        read_table(tmp_path / "t.h5")
+    with h5py.File(tmp_path / "t.h5", "w") as file:
+        file["image"] = np.zeros((3, 4, 4))
+    with pytest.raises(DataError, match="no rows"):
+        read_table(tmp_path / "t.h5")

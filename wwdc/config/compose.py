@@ -23,7 +23,7 @@ from wwdc.config.files import Sources, experiment_folder, read_folder
 from wwdc.config.overrides import Override, ParsedAxis, hydra_text, parse_override
 from wwdc.config.schema import Meta, TuneConfig, check_keys, validate
 from wwdc.config.sweeps import read_seeds, read_sweeper, read_sweeps
-from wwdc.config.tree import ABSENT, delete, get
+from wwdc.config.tree import ABSENT, delete, get, text_keys
 from wwdc.errors import ConfigError, closest
 
 Stage = Literal["train", "embed"]
@@ -201,7 +201,7 @@ def _compose(
             raise ConfigError(_missing_message(error, primary)) from None
         except (HydraException, OmegaConfBaseException, yaml.YAMLError, OSError, ValueError) as e:
             raise ConfigError(f"{primary}: {_reason(e)}") from None
-    plain: dict[str, Any] = tree  # type: ignore[assignment]
+    plain: dict[str, Any] = text_keys(tree)
     return plain, plain.pop("hydra")
 
 

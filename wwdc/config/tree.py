@@ -1,6 +1,6 @@
 """Dotted keys into a tree of plain dicts and lists."""
 
-__all__ = ["ABSENT", "delete", "dotted_keys", "get", "map_text", "put", "texts"]
+__all__ = ["ABSENT", "delete", "dotted_keys", "get", "map_text", "put", "text_keys", "texts"]
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -81,6 +81,19 @@ def map_text(tree: Any, change: Callable[[str], str]) -> Any:
         return {key: map_text(value, change) for key, value in tree.items()}
     if isinstance(tree, list):
         return [map_text(value, change) for value in tree]
+    return tree
+
+
+def text_keys(tree: Any) -> Any:
+    """Copy *tree* with every key as text, as JSON has them.
+
+    >>> text_keys({"classes": {0: "spiral", 1: "round"}})
+    {'classes': {'0': 'spiral', '1': 'round'}}
+    """
+    if isinstance(tree, dict):
+        return {str(key): text_keys(value) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [text_keys(value) for value in tree]
     return tree
 
 

@@ -34,7 +34,8 @@ class Declared:
         name: of the variable.
         kind: see `Variable`; as are units, range, description and scaling.
         column: of the table; by default the one of the same name.
-        classes: of a categorical variable, in the order of their codes; by default all there are.
+        classes: of a categorical variable, in the order of their codes: what the table has, and
+            what it is called; by default all there are, by the names that they have.
         na: values that stand for a missing one, such as -99.
         missing: what becomes of an object without a value: ``refuse`` the data, ``drop`` it, or
             tell the flow by an ``indicator`` that it is not known.
@@ -47,7 +48,7 @@ class Declared:
     range: tuple[float, float] | None = None
     description: str = ""
     scaling: Scaling = "linear"
-    classes: tuple[str, ...] = ()
+    classes: tuple[tuple[str, str], ...] = ()
     na: tuple[str, ...] = ()
     missing: Missing = "refuse"
 
@@ -100,12 +101,26 @@ def _declared(name: str, given: Any) -> Declared:
         entry["range"] = _span(f"{key}.range", entry["range"])
     elif entry["kind"] == "circular":
         raise DataError(f"{key}.range: a circular variable needs its period, such as [0, 360].")
-    for word in ("classes", "na"):
-        listed = entry.get(word) or ()
-        if isinstance(listed, str) or not isinstance(listed, Sequence):
-            raise DataError(f"{key}.{word}: expected a list, got {listed!r}.")
-        entry[word] = tuple(map(as_word, listed))
+    entry["classes"] = _named_classes(f"{key}.classes", entry.get("classes") or ())
+    entry["na"] = _words(f"{key}.na", entry.get("na") or ())
     return Declared(name, **entry)
+
+
+def _named_classes(key: str, given: Any) -> tuple[tuple[str, str], ...]:
+    """Pairs (in the table, name) of a list of classes, or of value → name."""
+    words = _words(key, list(given) if isinstance(given, Mapping) else given)
+    names = _words(key, list(given.values())) if isinstance(given, Mapping) else words
+    for listed in (words, names):
+        twice = sorted({word for word in listed if listed.count(word) > 1})
+        if twice:
+            raise DataError(f"{key}: {examples(twice)} stands there twice.")
+    return tuple(zip(words, names, strict=True))
+
+
+def _words(key: str, listed: Any) -> tuple[str, ...]:
+    if isinstance(listed, str) or not isinstance(listed, Sequence):
+        raise DataError(f"{key}: expected a list, got {listed!r}.")
+    return tuple(map(as_word, listed))
 
 
 def _span(key: str, given: Any) -> tuple[float, float]:
@@ -197,17 +212,19 @@ def _classes(
     wanted: Declared, column: "pd.Series[Any]", names: NDArray[Any], place: str
 ) -> tuple[tuple[str, ...], NDArray[np.float64]]:
     words = np.array([as_word(value) for value in column], dtype=np.str_)
-    classes = wanted.classes or tuple(sorted(set(words.tolist()), key=_natural))
+    found = sorted(set(words.tolist()), key=_natural)
+    classes = wanted.classes or tuple((word, word) for word in found)
     if len(classes) > _MOST_CLASSES and not wanted.classes:
         raise DataError(
             f"{place}: {len(classes)} different classes. A variable with so many is no class: "
             "declare it continuous or leave it out, or list its classes."
         )
-    code = {word: number for number, word in enumerate(classes)}
+    code = {word: number for number, (word, _) in enumerate(classes)}
     wrong = np.array([word not in code for word in words.tolist()])
-    rule = f"{place}: {{count}} of {len(words)} values are none of the classes {examples(classes)}"
+    rule = f"{place}: {{count}} of {len(words)} values are none of the classes {examples(code)}"
     _refuse(wrong, column, names, rule)
-    return classes, np.array([code[word] for word in words.tolist()], float)
+    codes = np.array([code[word] for word in words.tolist()], float)
+    return tuple(name for _, name in classes), codes
 
 
 def _flags(column: "pd.Series[Any]", names: NDArray[Any], place: str) -> NDArray[np.float64]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from wwdc.data.examples import examples
 from wwdc.data.hashes import Hashes
+from wwdc.data.hdf5 import arrays_of, open_hdf5
 from wwdc.data.image_files import Unreadable, decode, image_shape
 from wwdc.errors import DataError, closest
 
@@ -144,7 +145,7 @@ def _open(path: Path) -> dict[str, Any]:
         return _open_npz(path)
     if name.endswith((".fits", ".fit")):
         return {"array": _Lazy(image_shape(path), lambda: decode(path))}
-    return _open_zarr(path) if name.endswith(".zarr") else _open_hdf5(path)
+    return _open_zarr(path) if name.endswith(".zarr") else arrays_of(open_hdf5(path))
 
 
 class _Lazy:
@@ -177,21 +178,6 @@ def _open_npz(path: Path) -> dict[str, Any]:
 def _npz_member(path: Path, member: str) -> NDArray[Any]:
     with np.load(path, allow_pickle=False) as archive:
         return np.asarray(archive[member])
-
-
-def _open_hdf5(path: Path) -> dict[str, Any]:
-    try:
-        import h5py
-    except ModuleNotFoundError:
-        raise DataError(f"{path}: HDF5 needs h5py: python -m pip install 'wwdc[hdf5]'.") from None
-    found: dict[str, Any] = {}
-
-    def visit(name: str, member: Any) -> None:
-        if isinstance(member, h5py.Dataset):
-            found[name] = member
-
-    h5py.File(path, "r").visititems(visit)
-    return found
 
 
 def _open_zarr(path: Path) -> dict[str, Any]:

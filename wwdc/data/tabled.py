@@ -43,7 +43,7 @@ class TabledImages(TabledRows):
     Args:
         images: a folder of PNG, JPEG, TIFF, ``.npy`` or FITS files whose stems are ids, or one
             ``.npy``, ``.npz``, HDF5, Zarr or FITS file with images along its first axis.
-        table: CSV, Parquet or FITS table with a row an object.
+        table: CSV, Parquet, FITS or HDF5 table with a row an object.
         variables: what is known: name → kind, or name → `Declared`'s arguments.
         size: channels, height and width of an image.
         cache: folder for decoded images.
@@ -62,6 +62,7 @@ class TabledImages(TabledRows):
         unseen: the same of objects whose class no training object has.
         seed: of splits and views.
         drop_variables: variables that a flow is not told.
+        origin: where images and table come from, told where they are missing.
 
     Raises:
         DataError: a setting is wrong.
@@ -88,6 +89,7 @@ class TabledImages(TabledRows):
         unseen: Refusable = "refuse",
         seed: int = 0,
         drop_variables: Iterable[str] | None = (),
+        origin: str = "",
     ) -> None:
         self._images = Path(images)
         super().__init__(
@@ -101,6 +103,7 @@ class TabledImages(TabledRows):
             unseen=unseen,
             seed=seed,
             drop_variables=drop_variables,
+            origin=origin,
         )
         self.size = _checked_size(size)
         check_policies(unreadable=unreadable)

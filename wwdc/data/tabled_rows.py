@@ -31,7 +31,7 @@ class TabledRows(ABC):
 
     Args:
         data: what the objects are, on the disk.
-        table: CSV, Parquet or FITS table with a row an object.
+        table: CSV, Parquet, FITS or HDF5 table with a row an object.
         variables: what is known: name → kind, or name → `Declared`'s arguments.
         id: the table's column of ids; None: the data are in the order of the rows.
         split: arguments of `SplitRule`.
@@ -40,6 +40,7 @@ class TabledRows(ABC):
         unseen: what becomes of objects whose class no training object has.
         seed: of splits and views.
         drop_variables: variables that a flow is not told.
+        origin: where data and table come from, told where they are missing.
 
     Raises:
         DataError: a setting is wrong.
@@ -61,8 +62,10 @@ class TabledRows(ABC):
         unseen: Refusable,
         seed: int,
         drop_variables: Iterable[str] | None,
+        origin: str = "",
     ) -> None:
         self._data, self._table, self._id = data, table, id
+        self._origin = origin
         self._declared = declared(variables)
         check_numbers(seed=(seed, 0), views=(views, 1))
         check_policies(unmatched=unmatched, unseen=unseen)
@@ -153,8 +156,9 @@ class TabledRows(ABC):
     @cached_property
     def _joined(self) -> Joined:
         text = [name for name in (self._id, self._rule.column) if name]
-        if not self._data.exists():
-            raise DataError(f"x_ds: {self._data}: no such file or folder.")
+        for path in (self._data, self._table):
+            if not path.exists():
+                raise DataError(f"x_ds: {path}: no such file or folder. {self._origin}".rstrip())
         return join(
             read_table(self._table, tuple(text)),
             self._names(),

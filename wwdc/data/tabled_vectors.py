@@ -70,6 +70,7 @@ class TabledVectors(TabledRows):
         unseen: Refusable = "refuse",
         seed: int = 0,
         drop_variables: Iterable[str] | None = (),
+        origin: str = "",
     ) -> None:
         path = Path(vectors)
         is_array = path.name.lower().endswith(ARRAY_ENDINGS)
@@ -89,6 +90,7 @@ class TabledVectors(TabledRows):
             unseen=unseen,
             seed=seed,
             drop_variables=drop_variables,
+            origin=origin,
         )
         check_policies(bad_values=bad_values)
         self._column, self._bad_values = column, bad_values

@@ -1,15 +1,17 @@
-"""Tables of any kind that scientists keep them in: CSV with any separator, Parquet, FITS."""
+"""Tables of any kind that scientists keep them in: CSV with any separator, Parquet, FITS, HDF5."""
 
 __all__ = ["Table", "read_table"]
 
 import csv
 import functools
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from wwdc.data.hdf5 import arrays_of, open_hdf5
 from wwdc.errors import DataError
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ _HEAD = 1 << 16
 _TEXT = (".csv", ".tsv", ".txt", ".dat")
 _PARQUET = (".parquet", ".pq")
 _FITS = (".fits", ".fit", ".fits.gz")
+_HDF5 = (".h5", ".hdf5")
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,11 +41,13 @@ class Table:
 
 
 def read_table(path: Path, text: tuple[str, ...] = ()) -> Table:
-    """Read a CSV, Parquet or FITS table; the same file is read once a process.
+    """Read a CSV, Parquet, FITS or HDF5 table; the same file is read once a process.
 
     Args:
         path: its name says what it is. A CSV may begin with a byte order mark, be separated by
             commas, semicolons, tabs or bars, and have decimal commas where these do not separate.
+            The columns of an HDF5 file are its one-dimensional arrays of the length that most of
+            them have.
         text: columns of a CSV that are kept as they are written: an id ``007`` is not the number 7.
 
     Raises:
@@ -59,12 +64,17 @@ def read_table(path: Path, text: tuple[str, ...] = ()) -> Table:
 
 def _reader(path: Path) -> "Callable[[Path, tuple[str, ...]], Table]":
     name = path.name.lower()
-    for endings, reader in ((_TEXT, _read_text), (_PARQUET, _read_parquet), (_FITS, _read_fits)):
+    readers = {
+        _TEXT: _read_text,
+        _PARQUET: _read_parquet,
+        _FITS: _read_fits,
+        _HDF5: _read_hdf5,
+    }
+    for endings, reader in readers.items():
         if name.endswith(endings):
             return reader
-    raise DataError(
-        f"{path}: a table is one of {', '.join([*_TEXT, *_PARQUET, *_FITS])}, by its name."
-    )
+    known = ", ".join(ending for endings in readers for ending in endings)
+    raise DataError(f"{path}: a table is one of {known}, by its name.")
 
 
 @functools.lru_cache(maxsize=8)
@@ -155,3 +165,39 @@ def _read_fits(path: Path, _text: tuple[str, ...]) -> Table:
     units = {name: str(found[name].unit) for name in plain if found[name].unit is not None}
     found.convert_bytestring_to_unicode()
     return Table(path, found[plain].to_pandas(), units)
+
+
+def _read_hdf5(path: Path, _text: tuple[str, ...]) -> Table:
+    import pandas as pd
+
+    try:
+        with open_hdf5(path) as file:
+            columns = {name: array for name, array in arrays_of(file).items() if _is_column(array)}
+            lengths = Counter(len(array) for array in columns.values()).most_common(2)
+            if len(lengths) == 2 and lengths[0][1] == lengths[1][1]:
+                told = " and ".join(str(length) for length, _ in lengths)
+                raise DataError(f"{path}: as many columns of {told} rows: one length is the table.")
+            rows = lengths[0][0] if lengths else 0
+            read = {name: _values(array) for name, array in columns.items() if len(array) == rows}
+            return Table(path, pd.DataFrame(read))
+    except FileNotFoundError:
+        raise
+    except (OSError, RuntimeError, KeyError, ValueError) as error:
+        raise DataError(f"{path}: not an HDF5 table: {str(error).splitlines()[0]}") from error
+
+
+def _is_column(array: Any) -> bool:
+    return len(array.shape) == 1 and (array.dtype.kind in "biuf" or _is_text(array))
+
+
+def _is_text(array: Any) -> bool:
+    import h5py
+
+    return h5py.check_string_dtype(array.dtype) is not None
+
+
+def _values(array: Any) -> Any:
+    """A column as pandas takes it: text decoded, numbers in this machine's order of bytes."""
+    if _is_text(array):
+        return array.asstr("utf-8")[()]  # it may say ASCII and hold more
+    return array[()].astype(array.dtype.newbyteorder("="))

@@ -21,9 +21,9 @@ examples:
   python -m wwdc.init spectra --catalogue embedded.parquet
 
 Images are a folder of PNG, JPEG, TIFF, .npy or FITS files, or one .npy, .npz, HDF5, Zarr or FITS
-array; a table is CSV, Parquet or FITS. NAME_vae and NAME_flow are written, nothing is overwritten.
-What was guessed stands in NAME_vae/train.yaml and NAME_flow/train.yaml, to be corrected.
-Vectors are an array of two axes, or a column of lists of a Parquet table; NAME_flow is written.
+array; a table is CSV, Parquet, FITS or HDF5. NAME_vae and NAME_flow are written, nothing is
+overwritten. What was guessed stands in train.yaml of both, to be corrected. Vectors are an array of
+two axes, or a column of lists of a Parquet table; for these NAME_flow alone is written.
 
 exit codes: 0 written, 2 a mistake, nothing is written
 """

@@ -26,6 +26,7 @@ NOT_SCIENCE = (
     "data.x_ds.images",  # the dataset's fingerprint names their content
     "data.x_ds.table",
     "data.x_ds.cache",
+    "data.x_ds.origin",
     "data.x_ds.drop_variables",  # as a set, in `kept`
     "data.loader.num_workers",
     "data.loader.pin_memory",
