@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from wwdc.data.examples import examples
 from wwdc.data.image_files import Unreadable, stored_type
+from wwdc.data.row_reader import RowReader
 from wwdc.errors import DataError
 
 # Shapes: N images, C channels, H × W pixels.
@@ -29,8 +30,8 @@ OK, UNREADABLE, WRONG, BAD_PIXELS = range(4)
 
 Fit = Literal["refuse", "crop", "resize"]
 _SCHEMA = 1
-_MOST_TOUCHED = 1 << 22
-"""Bytes read from a map before its pages are given back; an image can map megabytes around it."""
+_TOGETHER = 256
+"""Images of a map that are read at a time, or written before their pages are given back."""
 
 _TOLD_EARLY = 64
 """When none of the first images fits, the others are not looked at."""
@@ -64,28 +65,11 @@ class Stored:
     pixels: NDArray[Any] = field(repr=False)
     state: NDArray[np.uint8] = field(repr=False)
     reasons: dict[int, str] = field(repr=False)
-    _touched: list[int] = field(default_factory=lambda: [0], repr=False)
 
-    def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
-        """Images (B, C, H, W) of *rows*, copied in the order of memory that the file has.
-
-        Pages of a map count as the process' memory for as long as they are mapped, so now and then
-        they are given back; the system still has them.
-        """
-        last = self.pixels.transpose(0, 2, 3, 1)
-        if last.flags.c_contiguous:
-            found = last[rows].transpose(0, 3, 1, 2)
-        else:
-            found = self.pixels[rows]
-        self._touched[0] += found.nbytes
-        if self._touched[0] > _MOST_TOUCHED:
-            self.release()
-        return found
-
-    def release(self) -> None:
-        """Give the pages of the map back."""
-        self._touched[0] = 0
-        _give_back(self.pixels)
+    @cached_property
+    def reader(self) -> RowReader:
+        """Reads images in the order of memory that the file has."""
+        return RowReader(self.pixels)
 
 
 class ImageStore:
@@ -185,7 +169,8 @@ class ImageStore:
         kinds: Counter[str] = Counter()
         written: NDArray[Any] | None = None
         mapped = self._mapped()
-        for number, found in enumerate(mapped if mapped is not None else self.source.arrays()):
+        images = self.source.arrays() if mapped is None else _in_order(mapped)
+        for number, found in enumerate(images):
             try:
                 image = self._fitted(found)
             except _Misfit as why:
@@ -207,6 +192,8 @@ class ImageStore:
                     path, shape = folder / "pixels.npy", (count, *self.size)
                     written = np.lib.format.open_memmap(path, "w+", image.dtype, shape)
                 written[number] = image
+                if number % _TOGETHER == 0:
+                    _give_back(written)
         if isinstance(written, np.memmap):
             written.flush()
         np.save(folder / "state.npy", state)
@@ -246,7 +233,14 @@ class ImageStore:
         return f"image {number}" if names is None else str(names[number])
 
 
+def _in_order(mapped: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    reader = RowReader(mapped)
+    for start in range(0, len(mapped), _TOGETHER):
+        yield from reader.take(np.arange(start, min(start + _TOGETHER, len(mapped))))
+
+
 def _give_back(array: Any) -> None:
+    """Pages of a map count as the process' memory for as long as they are mapped."""
     while array is not None and not isinstance(array, mmap.mmap):
         array = getattr(array, "base", None)
     if array is not None and hasattr(mmap, "MADV_DONTNEED"):

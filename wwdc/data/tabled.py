@@ -36,7 +36,7 @@ class TabledImages(TabledRows):
     """Images of a folder or an array, joined by id to the rows of a table.
 
     Building one reads neither; what is asked of it then reads the table, and images are decoded
-    once, by `prepare`, into an array under *cache* that is memory-mapped from then on. Nothing
+    once, by `prepare`, into an array under *cache* that is read from then on. Nothing
     is left out silently: what is wrong with the data is refused with its count and the first five
     examples, or left out and told, as the settings say.
 
@@ -165,7 +165,7 @@ class TabledImages(TabledRows):
 
         objects, rows = self._objects(split), index.cpu().numpy()
         chosen, view = objects[rows % len(objects)], rows // len(objects)
-        pixels = self._stored.take(self._joined.place[chosen])
+        pixels = self._stored.reader.take(self._joined.place[chosen])
         if pixels.dtype == np.uint16:
             pixels = pixels.astype(np.float32)  # few kernels take it
         x = torch.from_numpy(pixels).to(index.device)
@@ -240,8 +240,7 @@ class TabledImages(TabledRows):
         """Pixels of at most 200 training images, by band: (C, n), NaN where they are not finite."""
         rows = self._objects("train")
         chosen = self._joined.place[rows[:: max(1, len(rows) // 200)]]
-        pixels = self._stored.take(chosen).astype(np.float64)
-        self._stored.release()
+        pixels = self._stored.reader.take(chosen).astype(np.float64)
         pixels[~np.isfinite(pixels)] = np.nan
         return pixels.transpose(1, 0, 2, 3).reshape(self.size[0], -1)
 
