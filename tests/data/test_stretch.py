@@ -20,6 +20,16 @@ def test_a_stretch_and_back(kind):
     assert stretch.apply(x + 1e4).max() == 1 and stretch.apply(x - 1e4).min() == 0
 
 
+@pytest.mark.parametrize("kind", ["linear", "asinh"])
+@pytest.mark.parametrize("low", [0.0, 2.0])
+def test_in_place_is_the_same(kind, low):
+    stretch, x = Stretch(kind, (low,), (50.0,), (1.0,)), torch.linspace(-1, 60, 24).view(2, 1, 3, 4)
+    before = x.clone()
+    y = stretch.apply(x)
+    assert torch.equal(x, before)
+    assert torch.equal(stretch.apply(x, in_place=True), y)
+
+
 def test_faint_pixels_gain():
     x = torch.full((1, 1, 1, 1), 1.0)
     linear, asinh = (

@@ -81,11 +81,12 @@ class Stretch:
         numbers = {name: list(getattr(self, name)) for name in ("low", "high", "softening")}
         return {"kind": self.kind, **numbers}
 
-    def apply(self, x: "Tensor") -> "Tensor":
-        """Pixels (B, C, H, W) to [0, 1]."""
+    def apply(self, x: "Tensor", *, in_place: bool = False) -> "Tensor":
+        """Pixels (B, C, H, W) to [0, 1]; *in_place* may change *x*, which saves a copy."""
         if self.kind == "linear" and len({*self.low}) == len({*self.high}) == 1:
-            x = x - self.low[0] if self.low[0] else x
-            return (x / (self.high[0] - self.low[0])).clamp_(0, 1)
+            y = x if in_place else x.clone()
+            y = y.sub_(self.low[0]) if self.low[0] else y
+            return y.div_(self.high[0] - self.low[0]).clamp_(0, 1)
         low, high, soft = (self._like(x, n) for n in ("low", "high", "softening"))
         top = self._forward((high - low) / soft)
         return (self._forward((x - low).clamp(min=0) / soft) / top).clamp(0, 1)

@@ -173,7 +173,7 @@ class TabledImages(TabledRows):
         if self._bad_pixels == "fill" and pixels.dtype.kind == "f":
             low = x.new_tensor(self.stretch.low).view(1, -1, 1, 1)
             x = torch.where(torch.isfinite(x), x, low)
-        x = self.stretch.apply(x)
+        x = self.stretch.apply(x, in_place=True)
         return x if self.views == 1 else transform(x, self._symmetry[view, chosen])
 
     @cached_property
