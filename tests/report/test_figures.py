@@ -115,6 +115,17 @@ def test_vectors_are_grey_squares_and_captions_say_so(name, drawn):
     assert "grey square" not in drawn[name].note
 
 
+@pytest.mark.parametrize("tables", [SmallTables, VectorTables])
+def test_heads_stand_clear_of_the_title(tables):
+    """Above images of 28 pixels and of 3."""
+    figure = draw("counterfactuals", tables()).figure
+    figure.canvas.draw()
+    for axes in figure.axes:
+        title = axes.title.get_window_extent()
+        heads = [t.get_window_extent() for t in axes.texts]
+        assert len(heads) == 2 and not any(title.overlaps(head) for head in heads)
+
+
 @pytest.mark.parametrize("name", SEARCHED)
 def test_a_listed_sweep_searches_nothing(name):
     with pytest.raises(Lacking, match=r"searched|one objective"):

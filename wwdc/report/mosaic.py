@@ -53,10 +53,11 @@ def draw_mosaic(
     axes.tick_params(length=0, labelsize=9, labelcolor=INK, pad=4)
     axes.spines[:].set_visible(False)
     style: dict[str, Any] = {"va": "bottom", "fontsize": 8, "color": INK}
+    style["textcoords"] = "offset points"  # as far above images of few pixels as of many
     for number, text in (columns or {}).items():
         wide = len(text) > 10
         place = lefts[number] if wide else lefts[number] + width / 2
-        axes.text(place, -4, text, ha="left" if wide else "center", **style)
+        axes.annotate(text, (place, 0), (0, 4), ha="left" if wide else "center", **style)
 
 
 def mosaic_height(lines: int, images: float, width: float) -> float:
