@@ -59,3 +59,20 @@ def test_a_refusal_is_told_in_slurms_words(login_node, tmp_path, data_root, caps
     assert main([str(folder), "--site=dev", "--sbatch=--partition=long"]) == 2
     assert "Invalid partition name specified" in capsys.readouterr().err
     assert login_node.run("squeue", "--noheader", "--name=wwdc-tiny_vae").stdout == ""
+
+
+@pytest.mark.timeout(900)
+def test_the_whole_workflow_is_one_job(login_node, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("DATA_ROOT", str(tmp_path / "root"))
+    vae_experiment(tmp_path)
+    flow = flow_experiment(tmp_path)
+    quick = ["+seed=1", "tests=quick", "tests.permutations=99", "tests.bootstraps=99"]
+    quick += ["detectors=quick", "~detectors.detectors.hbos", "~detectors.detectors.pca"]
+    quick += ["~detectors.detectors.ecod", "figures=quick"]
+    assert main([str(flow), *quick, "--site=dev", "--stages=run", "--json"]) == 0
+    (job,) = submitted(login_node, capsys)
+    assert job.wait(600) == 0, job.text()
+    tree = Tree(tmp_path / "root", "DIGITS", "FLOW")
+    assert len(tree.products()) == 2 and tree.scored()
+    assert (tree.report / "index.html").is_file()
+    assert f"Report: {tree.report / 'index.html'}" in job.text()
