@@ -4,10 +4,11 @@ import subprocess
 import sys
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 
 from wwdc.errors import ConfigError
-from wwdc.models.context import check_context
+from wwdc.models.context import check_context, context_scale
 
 
 class Column(NamedTuple):
@@ -30,6 +31,18 @@ def test_wrong_context_shows_the_sum():
         "model.yaml: lightning_loader.flow.context is 13, but the kept variables take "
         "r 1 + g 1 + digit 10 = 12. Write `context: 12`, or leave it out to have it computed."
     )
+
+
+def test_rare_classes_are_not_blown_up():
+    """One of 1 000 objects lacks a value: its bit would be 32 standard deviations from the rest."""
+    rng = np.random.default_rng(0)
+    number, common = rng.normal(0, 0.01, 1000), rng.random(1000) < 0.5
+    rare, never = np.arange(1000) == 3, np.zeros(1000)
+    context = np.stack([number, common, rare, never], axis=1).astype(np.float32)
+    scale = context_scale(context)
+    np.testing.assert_array_equal(scale[[0, 1, 3]], context.std(axis=0)[[0, 1, 3]])
+    centred = context - context.mean(axis=0)
+    assert abs(centred[:, 2] / scale[2]).max() <= 4
 
 
 def test_nothing_kept():

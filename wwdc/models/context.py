@@ -1,11 +1,16 @@
 """How wide the flow's ``context`` is for the variables that are kept. Needs no torch."""
 
-__all__ = ["ContextVariable", "check_context", "context_groups", "is_masked"]
+__all__ = ["ContextVariable", "check_context", "context_groups", "context_scale", "is_masked"]
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from wwdc.errors import ConfigError
+
+_LEAST_BINARY = 0.25
 
 
 class ContextVariable(Protocol):
@@ -32,6 +37,22 @@ def context_groups(kept: Iterable[ContextVariable]) -> list[int]:
     [0, 1, 1, 1]
     """
     return [number for number, variable in enumerate(kept) for _ in range(variable.width)]
+
+
+def context_scale(context: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What each context column (N, W) is divided by, (W,): its standard deviation.
+
+    That of a rare class is near 0: divided by it, the few objects of the class would lie far
+    outside all others and throw training off. For columns of 0 and 1 it counts as 0.25 at least,
+    which leaves nothing above 4.
+
+    >>> context_scale(np.eye(1000, 2, dtype=np.float32))
+    array([0.25, 0.25], dtype=float32)
+    """
+    scale: NDArray[np.float32] = context.std(axis=0)
+    binary = ((context == 0) | (context == 1)).all(axis=0) & (scale > 0)
+    scale[binary] = np.maximum(scale[binary], _LEAST_BINARY)
+    return scale
 
 
 def check_context(

@@ -63,7 +63,10 @@ def summary_cards(tables: Tables) -> list[Card]:
 
 
 def _verdict_cards(summary: pd.DataFrame) -> list[Card]:
+    """Of u, which verdicts rest on; of a VAE's z."""
     tone: Tone
+    space = "u" if "u" in set(summary["space"]) else "z"
+    summary = summary[summary["space"] == space]
     told = summary[summary["conditioned"].fillna(False).astype(bool)]
     kept = summary[~summary["conditioned"].fillna(True).astype(bool)]
     removed, leaks = (told["verdict"] == "removed").sum(), (told["verdict"] == "leaks").sum()

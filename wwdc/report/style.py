@@ -30,8 +30,11 @@ GREY = "#9a9a9a"
 ACCENT = "#D55E00"
 """Vermilion of the palette of Okabe and Ito, https://jfly.uni-koeln.de/color/."""
 
-COLOURS = ("#0072B2", ACCENT, "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-"""The same palette, in the order to use."""
+COLOURS = (
+    *("#0072B2", ACCENT, "#009E73", "#CC79A7", "#E69F00", "#56B4E9"),
+    *("#332288", "#882255", "#999933"),
+)
+"""The same palette, in the order to use, and three of Tol's muted one."""
 
 PAPER = "#ffffff"
 
@@ -107,5 +110,5 @@ def grid_of(rows: int, columns: int, width: float, height: float) -> tuple[Figur
 
 
 def colour_of(names: Sequence[str], name: str) -> str:
-    """The colour of one of *names*, the same all over a page; grey for a name that is not there."""
-    return COLOURS[list(names).index(name) % len(COLOURS)] if name in names else GREY
+    """The colour of one of *names*, the same all over a page; grey where colours have run out."""
+    return COLOURS[list(names).index(name)] if name in names[: len(COLOURS)] else GREY

@@ -21,9 +21,6 @@ from wwdc.report.tables import Tables
 LEAST = 4
 """Points below which importance and parallel coordinates say nothing."""
 
-MOST_LINES = 6
-"""Configurations that get a colour of their own."""
-
 
 def training_curves(tables: Tables, *, metrics: Sequence[str] | None = None) -> Drawn:
     """A panel a metric: one line a point, coloured by sweep; validation solid, training dotted."""
@@ -41,7 +38,7 @@ def training_curves(tables: Tables, *, metrics: Sequence[str] | None = None) -> 
             own = found[found["metric"] == f"{part}_{name}"]
             for _, line in own.groupby("point_id", sort=False):
                 sweep = line["sweep"].fillna("all").iloc[0]
-                colour = colour_of(sweeps, sweep) if len(sweeps) <= MOST_LINES else GREY
+                colour = colour_of(sweeps, sweep)
                 axes.plot(line["epoch"], line["value"], style, color=colour, lw=1.2, alpha=0.85)
         axes.set_xlabel("epoch", fontsize=9)
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
@@ -49,7 +46,8 @@ def training_curves(tables: Tables, *, metrics: Sequence[str] | None = None) -> 
         axes.set_title(name, fontsize=10, loc="left")
         _focus(axes, found[found["metric"].isin([f"train_{name}", f"val_{name}"])]["value"])
         tidy(axes)
-    drawn = [sweep for sweep in sweeps if sweep in set(found["sweep"].fillna("all"))][:MOST_LINES]
+    drawn = [sweep for sweep in sweeps if sweep in set(found["sweep"].fillna("all"))]
+    drawn = drawn[: len(COLOURS)]
     handles = [panels[0].plot([], [], color=colour_of(sweeps, sweep))[0] for sweep in drawn]
     handles += [panels[0].plot([], [], style, color=GREY)[0] for style in ("-", ":")]
     names = [*drawn, "validation", "training"]
