@@ -23,6 +23,11 @@ COLUMNS = {
         np.where(np.arange(ROWS) < 5, -99, RNG.random(ROWS)),
         {"kind": "continuous", "na": ["-99"], "missing": "indicator"},
     ),
+    "m": (
+        np.r_[-99, 99, 99, RNG.normal(20, 1, ROWS - 3)],
+        {"kind": "continuous", "na": ["-99", "99"], "missing": "indicator"},
+    ),
+    "score": (np.arange(ROWS) % 100 + 0.0, {"kind": "continuous"}),
     "v": (
         ["n/k" if i < 3 else str(i / 7) for i in range(ROWS)],
         {"kind": "continuous", "na": ["n/k"], "missing": "indicator"},

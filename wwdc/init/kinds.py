@@ -23,7 +23,9 @@ _WHOLE_CLASSES = 10
 _NUMERIC = 0.8
 """A column is numbers if so many of its values are; the others count as missing."""
 
-_SENTINELS = (-99.0, -999.0, -9999.0, -99999.0)
+_SENTINELS = (99.0, 999.0, 9999.0, 99999.0)
+"""Stand for a missing value, or their negatives do, far outside all others."""
+
 _ANGLE = re.compile(r"(^|_)(angle|theta|phi|pa|orientation|azimuth|ra|longitude|lon)(_|$)", re.I)
 _FLAGS = ({"0", "1"}, {"true", "false"}, {"t", "f"}, {"yes", "no"}, {"y", "n"})
 _SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing"}
@@ -169,14 +171,15 @@ def _words(name: str, distinct: list[str], gone: int, rows: int) -> Guess:
 def _number(
     name: str, known: "pd.Series[Any]", numbers: "pd.Series[Any]", gone: int, unit: str | None
 ) -> Guess:
-    """A continuous or circular variable; words among its numbers and -99 are missing values."""
+    """A continuous or circular variable; words among its numbers and ±99 are missing values."""
     na = sorted({as_word(value) for value in known[numbers.isna()]})
     values = numbers[np.isfinite(numbers)]
-    sentinel = float(values.min())
-    rest = values[values != sentinel]
-    if sentinel in _SENTINELS and len(rest) and float(rest.min()) > sentinel / 2:
-        na.append(as_word(sentinel))
-        values = rest
+    for sign in (-1, 1):
+        sentinel = float((sign * values).max())
+        rest = values[sign * values != sentinel]
+        if sentinel in _SENTINELS and len(rest) and float((sign * rest).max()) < sentinel / 2:
+            na.append(as_word(sign * sentinel))
+            values = rest
     infinite = sorted({as_word(v) for v in known[np.isinf(numbers)]})
     missing = gone + len(known) - len(values)
     low, high = float(values.min()), float(values.max())
