@@ -78,6 +78,7 @@ def serve(app: Guard, listening: socket.socket, token: str, stop: StopRequest) -
     if sys.stdout.isatty():
         webbrowser.open(url)
     while stop.code is None and thread.is_alive():
+        stop.renew()
         time.sleep(POLL_S)
     server.should_exit = True
     thread.join(2 * GRACE_S)

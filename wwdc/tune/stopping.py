@@ -60,6 +60,11 @@ class StopRequest:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
+    def renew(self) -> None:
+        """Take the signals again: Ray, started by another thread, puts its handlers over ours."""
+        for number in _ENDING:
+            signal.signal(number, self._note)
+
     def check(self) -> None:
         """Raise `Stopped` if a signal came."""
         if self.code is not None:
