@@ -26,6 +26,8 @@ REQUIRED = {
     "the workflow": "tests.run",
     "reports": "tests.report",
     "site": "tests.docs",
+    "own data": "tests.init",
+    "own vectors": "tests.training.test_vectors",
 }
 
 
