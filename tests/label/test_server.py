@@ -76,6 +76,12 @@ def test_it_says_where_it_is_and_ends_with_0(server, how):
     assert "Traceback" not in errors
 
 
+def test_answers_do_not_wait_for_an_ack():
+    """asyncio sets TCP_NODELAY only on sockets that say that they are TCP."""
+    with listen(0, "one campaign") as listening:
+        assert listening.proto == socket.IPPROTO_TCP
+
+
 def test_it_listens_on_this_machine_alone(server):
     port = int(server.url.partition("127.0.0.1:")[2].partition("/")[0])
     with pytest.raises(OSError), socket.create_connection(("127.0.0.2", port), timeout=5):
