@@ -40,6 +40,17 @@ class Hashes:
         except OSError as error:
             raise DataError(f"{error.filename}: cannot be read ({error.strerror}).") from error
 
+    def of_folder(self, folder: Path, files: Sequence[Path]) -> str:
+        """SHA-256 over the names, below *folder*, and contents of *files*, in their order.
+
+        Raises:
+            DataError: one cannot be read.
+        """
+        digest = hashlib.sha256()
+        for file, one in zip(files, self.of(files), strict=True):
+            digest.update(f"{file.relative_to(folder).as_posix()} {one}\n".encode())
+        return digest.hexdigest()
+
 
 @lru_cache(maxsize=8)
 def _hashes(folder: Path, states: tuple[tuple[str, int, int], ...]) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 __all__ = ["ARRAY_ENDINGS", "ImageArray"]
 
-import hashlib
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -87,10 +86,7 @@ class ImageArray:
         if self.path.is_file():
             return self._hashes.of([self.path])[0]
         files = sorted(file for file in self.path.rglob("*") if file.is_file())
-        digest = hashlib.sha256()
-        for file, one in zip(files, self._hashes.of(files), strict=True):
-            digest.update(f"{file.relative_to(self.path).as_posix()} {one}\n".encode())
-        return digest.hexdigest()
+        return self._hashes.of_folder(self.path, files)
 
     def __len__(self) -> int:
         return int(self.array.shape[0])

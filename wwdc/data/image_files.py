@@ -2,7 +2,6 @@
 
 __all__ = ["FILE_ENDINGS", "Folder", "Unreadable", "decode", "image_shape", "stored_type"]
 
-import hashlib
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -76,10 +75,7 @@ class Folder:
 
     def content(self) -> str:
         """SHA-256 over the names and contents of all files."""
-        digest = hashlib.sha256()
-        for file, one in zip(self.files, self._hashes.of(self.files), strict=True):
-            digest.update(f"{file.relative_to(self.path).as_posix()} {one}\n".encode())
-        return digest.hexdigest()
+        return self._hashes.of_folder(self.path, self.files)
 
     def __len__(self) -> int:
         return len(self.files)

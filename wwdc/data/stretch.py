@@ -76,11 +76,6 @@ class Stretch:
         tenth = [(h - lo) / 10 for lo, h in zip(low, high, strict=True)]
         return cls(kind, low, high, _bands("softening", given.get("softening", tenth), bands))
 
-    def as_dict(self) -> dict[str, Any]:
-        """As ``x_ds.stretch`` has it."""
-        numbers = {name: list(getattr(self, name)) for name in ("low", "high", "softening")}
-        return {"kind": self.kind, **numbers}
-
     def apply(self, x: "Tensor", *, in_place: bool = False) -> "Tensor":
         """Pixels (B, C, H, W) to [0, 1]; *in_place* may change *x*, which saves a copy."""
         if self.kind == "linear" and len({*self.low}) == len({*self.high}) == 1:

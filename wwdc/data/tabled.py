@@ -91,9 +91,8 @@ class TabledImages(TabledRows):
         drop_variables: Iterable[str] | None = (),
         origin: str = "",
     ) -> None:
-        self._images = Path(images)
         super().__init__(
-            self._images,
+            Path(images),
             Path(table),
             variables,
             id=id,
@@ -112,7 +111,7 @@ class TabledImages(TabledRows):
         self._stretch, self._augment = stretch, tuple(augment)
         draw(augment, views, 0, True, 0)
         self._unreadable, self._bad_pixels = unreadable, bad_pixels
-        source = open_source(self._images, key, Hashes(Path(cache)))
+        source = open_source(self._data, key, Hashes(Path(cache)))
         self._store = ImageStore(source, self.size, fit, Path(cache))
 
     def __getstate__(self) -> dict[str, Any]:
@@ -122,7 +121,7 @@ class TabledImages(TabledRows):
     @property
     def available(self) -> bool:
         """Whether the images are decoded, so that nothing needs to be prepared."""
-        there = self._images.exists() and self._table.exists()
+        there = self._data.exists() and self._table.exists()
         return there and self._store.open() is not None
 
     def prepare(self, notice: Callable[[str], None]) -> None:
@@ -203,7 +202,7 @@ class TabledImages(TabledRows):
         found = self._store.open()
         if found is None:
             raise DataError(
-                f"{self._images}: the images are not decoded yet. Run python -m wwdc.prepare."
+                f"{self._data}: the images are not decoded yet. Run python -m wwdc.prepare."
             )
         return found
 
@@ -226,7 +225,7 @@ class TabledImages(TabledRows):
             if policy == "refuse":
                 choices = "crop or resize" if key == "fit" else "drop"
                 choices += " or fill" if key == "bad_pixels" else ""
-                raise DataError(f"{self._images}: {text}. Mend them, or write {key}: {choices}.")
+                raise DataError(f"{self._data}: {text}. Mend them, or write {key}: {choices}.")
             gone[rows] = True
             notes.append(f"{text}; left out.")
         return gone, notes

@@ -193,7 +193,7 @@ class LightningFlow(PointModule[ConditionalFlow]):
         Args:
             width: columns of the context.
             mean: mean of each column over the training split, (W,).
-            std: standard deviation of each column, (W,); a constant column's 0 counts as 1.
+            std: what each column is divided by, (W,), see `context_scale`; 0 counts as 1.
             groups: variable 0 … V − 1 of each column, (W,), ascending. A masked flow needs them
                 and saves them; an ordinary one keeps none.
 
@@ -214,7 +214,7 @@ class LightningFlow(PointModule[ConditionalFlow]):
         self.add_average()
 
     def standardise(self, context: Tensor) -> Tensor:
-        """Raw catalogue columns (B, W) with mean 0 and standard deviation 1."""
+        """Raw catalogue columns (B, W), centred and scaled as `set_context` was told."""
         return (context - self.context_mean) / self.context_std
 
     def condition(self, context: Tensor, given: Tensor | None = None) -> Tensor:

@@ -52,8 +52,8 @@ class StopRequest:
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Take the first signal of each kind; a second one does what it does by default."""
-        before = {number: signal.signal(number, self._note) for number in _ENDING}
-        before[WARNING] = signal.signal(WARNING, self._warn)
+        before = {number: signal.getsignal(number) for number in (*_ENDING, WARNING)}
+        self.renew()
         try:
             yield
         finally:
@@ -64,6 +64,7 @@ class StopRequest:
         """Take the signals again: Ray, started by another thread, puts its handlers over ours."""
         for number in _ENDING:
             signal.signal(number, self._note)
+        signal.signal(WARNING, self._warn)
 
     def check(self) -> None:
         """Raise `Stopped` if a signal came."""
