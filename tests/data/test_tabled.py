@@ -117,6 +117,19 @@ def test_an_array_of_numpy_is_used_where_it_lies(tmp_path):
     assert not list(settings["cache"].rglob("pixels.npy"))
 
 
+def test_masks_are_black_and_white(tmp_path):
+    masks = np.random.default_rng(0).random((60, 1, 16, 16)) > 0.5
+    np.save(tmp_path / "masks.npy", masks)
+    table = tmp_path / "table.csv"
+    table.write_text("v\n" + "\n".join(str(i / 7) for i in range(60)))
+    place = tmp_path / "masks.npy", table, {"v": "continuous"}, (1, 16, 16), tmp_path / "cache"
+    dataset = TabledImages(*place)
+    dataset.prepare(lambda text: None)
+    rows = torch.arange(dataset.rows("train"))
+    known = masks[dataset.table("train")["id"]]
+    np.testing.assert_array_equal(dataset.images("train", rows).numpy(), known)
+
+
 def test_views_are_symmetries_of_the_first(plain):
     dataset = prepared(plain, views=3, augment=["flip", "rotate"])
     rows = dataset.rows("train") // 3

@@ -207,6 +207,8 @@ class ImageStore:
         dtype = stored_type(found.dtype)
         if dtype is None:
             raise _Misfit(WRONG, f"pixels of type {found.dtype}")
+        if found.dtype.kind == "b":
+            found = found * np.uint8(255)  # true is white, as in a file of one bit a pixel
         axes = channels_first(found.shape, self.size, exact=self.fit == "refuse")
         if axes is None and found.ndim == 3 and found.shape[2] == 4 and self.size[0] == 3:
             if (found[..., 3] == 255).all():  # an alpha channel that hides nothing
