@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 ASK_EVERY_S = 1.0
 
+LEAVING_S = 3.0
+"""Kept of the time for saving a point and telling Tune of it, before the driver ends the run."""
+
 
 class Wishes:
     """Called after each epoch of a point: how it is to end now, or None to go on.
@@ -34,7 +37,7 @@ class Wishes:
     def __call__(self) -> "Wish | None":
         now, spec = time.time(), self.spec
         began, self._epoch_began = self._epoch_began, now
-        if now + (now - began if began is not None else 0.0) > spec.end:
+        if not _fits(now - began if began is not None else 0.0, spec):
             return "pause"
         if not self.watched and now - self._asked < ASK_EVERY_S:
             return None
@@ -51,4 +54,8 @@ def has_time(spec: "TrialSpec") -> bool:
     if asked_to_pause(spec.job_id):
         return False
     seconds = spec.epoch_s if spec.epoch_s is not None else epoch_seconds(spec.job_id)
-    return time.time() + (seconds or 0.0) < spec.end
+    return _fits(seconds or 0.0, spec)
+
+
+def _fits(seconds: float, spec: "TrialSpec") -> bool:
+    return time.time() + seconds < spec.end - LEAVING_S
