@@ -162,13 +162,14 @@ class TabledImages(TabledRows):
         """
         import torch  # when an image is asked for
 
+        from wwdc.data.batches import as_floats
+
         objects, rows = self._objects(split), index.cpu().numpy()
         chosen, view = objects[rows % len(objects)], rows // len(objects)
         pixels = self._stored.reader.take(self._joined.place[chosen])
         if pixels.dtype == np.uint16:
             pixels = pixels.astype(np.float32)  # few kernels take it
-        x = torch.from_numpy(pixels).to(index.device)
-        x = x.to(torch.float32, memory_format=torch.contiguous_format)
+        x = as_floats(torch.from_numpy(pixels).to(index.device))
         if self._bad_pixels == "fill" and pixels.dtype.kind == "f":
             low = x.new_tensor(self.stretch.low).view(1, -1, 1, 1)
             x = torch.where(torch.isfinite(x), x, low)
