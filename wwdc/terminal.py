@@ -7,6 +7,7 @@ __all__ = [
     "EXIT_STOPPED",
     "EXIT_USER",
     "console",
+    "counted",
     "notice",
     "run_cli",
 ]
@@ -52,6 +53,15 @@ def notice(text: str) -> None:
     """Say something on standard error, once a process however often it is asked for."""
     sys.stderr.write(f"note: {text}\n")
     sys.stderr.flush()
+
+
+def counted(count: int, thing: str) -> str:
+    """How many there are, in words.
+
+    >>> counted(1, "point"), counted(3, "point")
+    ('1 point', '3 points')
+    """
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 
 
 @functools.cache

@@ -12,6 +12,7 @@ from pathlib import Path
 from wwdc.doctor.ask import ask
 from wwdc.doctor.check import Check
 from wwdc.doctor.packages import Torch
+from wwdc.terminal import counted
 
 _BUSY = 0.1  # a card with less of its memory free is somebody's
 _BUILDS = (((13,), "cu130"), ((12, 8), "cu128"), ((12,), "cu126"), ((11,), "cu118"))
@@ -59,7 +60,7 @@ def check_torch(
     build = f"CUDA {torch.cuda}" if torch.cuda else f"ROCm {torch.hip}" if torch.hip else "the CPU"
     found = f"{torch.version}, built for {build}"
     if torch.count:
-        return Check("torch", "ok", f"{found}, can use {_gpus(torch.count)}")
+        return Check("torch", "ok", f"{found}, can use {counted(torch.count, 'GPU')}")
     if not driver.count or _hidden(environment):
         return Check("torch", "ok", found)
     newest = f"CUDA {driver.cuda}" if driver.cuda else "a CUDA that nvidia-smi tells"
@@ -71,14 +72,14 @@ def check_torch(
 
 
 def check_gpus(
-    driver: Driver, torch: Torch | None, counted: int, environment: Mapping[str, str]
+    driver: Driver, torch: Torch | None, to_ray: int, environment: Mapping[str, str]
 ) -> Check:
     """The GPUs that training may use.
 
     Args:
         driver: what there is.
         torch: what torch sees.
-        counted: how many wwdc tells Ray of.
+        to_ray: how many wwdc tells Ray of.
         environment: CUDA_VISIBLE_DEVICES, and what a Slurm job was given.
     """
     usable = torch.count if torch else 0
@@ -104,7 +105,7 @@ def check_gpus(
         return Check(
             "GPUs",
             "note",
-            f"{_gpus(driver.count)}, hidden by CUDA_VISIBLE_DEVICES="
+            f"{counted(driver.count, 'GPU')}, hidden by CUDA_VISIBLE_DEVICES="
             f"{environment['CUDA_VISIBLE_DEVICES']!r}",
             "To train on them, unset it.",
             "unset CUDA_VISIBLE_DEVICES",
@@ -112,14 +113,18 @@ def check_gpus(
         )
     if not usable:
         return Check(
-            "GPUs", "note", f"{_gpus(driver.count)}, none for torch", "See torch.", details=details
+            "GPUs",
+            "note",
+            f"{counted(driver.count, 'GPU')}, none for torch",
+            "See torch.",
+            details=details,
         )
     found = f"{usable} of {max(driver.count, usable)} for torch"
-    if counted != usable:
+    if to_ray != usable:
         return Check(
             "GPUs",
             "note",
-            f"{found}, but wwdc counts {counted}",
+            f"{found}, but wwdc counts {to_ray}",
             "Name them by number in CUDA_VISIBLE_DEVICES, such as 0,1.",
             details=details,
         )
@@ -170,10 +175,6 @@ def _is_busy(card: Card) -> bool:
 def _hidden(environment: Mapping[str, str]) -> bool:
     visible = environment.get("CUDA_VISIBLE_DEVICES")
     return visible is not None and visible.strip() in ("", "-1", "NoDevFiles")
-
-
-def _gpus(count: int) -> str:
-    return "1 GPU" if count == 1 else f"{count} GPUs"
 
 
 def _pip(requirement: str, cuda: str, executable: str) -> str:

@@ -15,7 +15,7 @@ from wwdc.commands import stage_parser
 from wwdc.config import load_stage
 from wwdc.errors import ConfigError
 from wwdc.products import Tree
-from wwdc.terminal import EXIT_OK, notice, run_cli
+from wwdc.terminal import EXIT_OK, counted, notice, run_cli
 from wwdc.tune.plan import make_plan
 from wwdc.tune.stopping import StopRequest
 
@@ -184,8 +184,8 @@ def _serve(
             ranker.stop()
     counts = campaign.counts()
     sys.stdout.write(
-        f"Stopped. {counts['labelled']} objects labelled, {counts['anomaly']} of them anomalies: "
-        f"{campaign.log.path}\n"
+        f"Stopped. {counted(counts['labelled'], 'object')} labelled, {counts['anomaly']} of them "
+        f"anomalies: {campaign.log.path}\n"
     )
 
 

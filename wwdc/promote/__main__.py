@@ -18,7 +18,7 @@ from wwdc.commands import print_json, stage_parser
 from wwdc.config import Staged, load_stage
 from wwdc.errors import ConfigError, DataError, ProductError
 from wwdc.products import Tree
-from wwdc.terminal import EXIT_FAILED, EXIT_OK, notice, run_cli
+from wwdc.terminal import EXIT_FAILED, EXIT_OK, counted, notice, run_cli
 from wwdc.tune.plan import make_plan
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def _run(options: argparse.Namespace) -> int:
         raise ConfigError(f"{out} exists and is not overwritten. Give another folder with --out.")
     labelled = labelled_rows(labels, embedding, str(options.experiment))
     if labels.ties:
-        notice(f"{len(labels.ties)} objects are left out: their labellers are divided")
+        notice(f"{counted(len(labels.ties), 'object')} left out: the labellers are divided")
     quality = measure(labelled, SEED)
     promotion = Promotion(
         experiment=tree.name,
@@ -231,7 +231,9 @@ def _show(promotion: "Promotion", screen: Console) -> None:
 
 def _show_end(path: Path, out: Path, plan: "Plan", screen: Console) -> None:
     screen.print(f"Table: {path}", markup=False, soft_wrap=True)
-    screen.print(f"Experiment: {out}, {len(plan.points)} points", markup=False, soft_wrap=True)
+    screen.print(
+        f"Experiment: {out}, {counted(len(plan.points), 'point')}", markup=False, soft_wrap=True
+    )
     command = shlex.join(["python", "-m", "wwdc.tune", str(out)])
     screen.print(f"Next: {command}", markup=False, soft_wrap=True)
 

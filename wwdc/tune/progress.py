@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from wwdc.terminal import counted
 from wwdc.tune.plan import Plan
 from wwdc.tune.points import Point, short
 
@@ -36,7 +37,9 @@ def plan_table(plan: Plan) -> Table:
     named = any(point.sweep for point in plan.points)
     with_job = any(point.status in ("done", "stopped") for point in plan.points)
     table = Table(
-        title=f"{plan.experiment}: {_points(len(plan.points))}", title_justify="left", box=SIMPLE
+        title=f"{plan.experiment}: {counted(len(plan.points), 'point')}",
+        title_justify="left",
+        box=SIMPLE,
     )
     table.add_column("#", justify="right")
     for name in ["point", *(["sweep"] if named else []), *map(_leaf, keys), "status"]:
@@ -68,10 +71,6 @@ def search_table(plan: Plan) -> Table:
         cells["when"] = axis.when.text if axis.when else ""
         table.add_row(*(Text(cells[name]) for name in columns))
     return table
-
-
-def _points(count: int) -> str:
-    return "1 point" if count == 1 else f"{count} points"
 
 
 @dataclass

@@ -17,6 +17,7 @@ from wwdc.report.pareto import pareto_figure, pareto_table
 from wwdc.report.scales import scale_of
 from wwdc.report.style import COLOURS, GREY, better, colour_of, grid_of, new_figure, tidy
 from wwdc.report.tables import Tables
+from wwdc.terminal import counted
 
 LEAST = 4
 """Points below which importance and parallel coordinates say nothing."""
@@ -96,7 +97,7 @@ def importance(tables: Tables) -> Drawn:
     name = metrics[0]
     shares = importances(rows, varied, name, tables.distributions, seed=tables.seed)
     data = pd.DataFrame({"param": list(shares), "metric": name, "share": list(shares.values())})
-    return Drawn(importance_figure(shares, name), data, f"{len(rows)} points.")
+    return Drawn(importance_figure(shares, name), data, f"{counted(len(rows), 'point')}.")
 
 
 def importance_left(tables: Tables) -> Drawn:
@@ -125,7 +126,7 @@ def importance_left(tables: Tables) -> Drawn:
         axes.set_xlabel("share (fANOVA)", fontsize=9)
         axes.set_xlim(0, 1)
         tidy(axes)
-    return Drawn(figure, data, f"{len(rows)} points.")
+    return Drawn(figure, data, f"{counted(len(rows), 'point')}.")
 
 
 def parallel(tables: Tables) -> Drawn:
@@ -133,7 +134,9 @@ def parallel(tables: Tables) -> Drawn:
     metrics, modes = tables.objectives
     rows, varied = _varied(tables)
     figure = parallel_figure(rows, varied, metrics[0], modes[0], tables.distributions)
-    return Drawn(figure, _flat(rows[["point_id", *varied, metrics[0]]]), f"{len(rows)} points.")
+    return Drawn(
+        figure, _flat(rows[["point_id", *varied, metrics[0]]]), f"{counted(len(rows), 'point')}."
+    )
 
 
 def pareto(tables: Tables) -> Drawn:
