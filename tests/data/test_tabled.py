@@ -164,6 +164,20 @@ def test_dropped_objects_are_told(plain):
     assert any(f"{gone} objects without shape are left out: J0" in text for text in said)
 
 
+def test_numbers_too_close_together_for_a_network_are_told(plain, tmp_path):
+    table = catalogue(60)
+    table["jd"] = 2_459_000 + np.linspace(0, 9, 60)  # float32 has steps of a quarter of a day there
+    table["mjd"] = table["jd"] - 2_400_000.5
+    table.to_csv(tmp_path / "days.csv", index=False)
+    said = []
+    variables = {"jd": "continuous", "mjd": "continuous"}
+    TabledImages(**(plain | {"table": tmp_path / "days.csv", "variables": variables})).prepare(
+        said.append
+    )
+    (told,) = (text for text in said if "Subtract" in text)
+    assert told.startswith("jd: ") and told.endswith("Subtract 2459000 in the table.")
+
+
 def test_fits_tables_bring_their_units(plain, tmp_path):
     from astropy.table import Table
 

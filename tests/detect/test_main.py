@@ -66,7 +66,7 @@ def test_the_table(planted, tree, capsys):
     tested = scores["role"] == "tested"
     assert (tested == (scores["split"] == "test")).all()
     assert scores["p_value"].notna().tolist() == tested.tolist()
-    assert first["p_value"].tolist() == pytest.approx([1 / 241] * 4)
+    assert first["p_value"].tolist() == pytest.approx([1 / 121] * 4)  # an object calibrates once
     out = capsys.readouterr().out
     assert "7_3: 1020 rows, 8 detectors" in out and "20000, 20005" in out
 
@@ -182,7 +182,7 @@ def test_rows_with_nan_are_last_and_counted(planted, tree, tmp_path, capsys):
 def test_the_shortlist(planted, tree):
     from astropy.table import Table
 
-    assert detect([str(planted), *FAST, "detectors.shortlist.fdr=0.3"]) == 0
+    assert detect([str(planted), *FAST, "detectors.shortlist.fdr=0.4"]) == 0
     folder = tree.anomalies / "7_0"
     listed = pd.read_csv(folder / "shortlist.csv")
     scores = table(tree).sort_values("rank").head(10)
@@ -192,7 +192,7 @@ def test_the_shortlist(planted, tree):
     for row in listed[listed["split"] == "test"].itertuples():
         assert row.size == pytest.approx(embedding.loc[row.id, "size"])
         assert row.kind == embedding.loc[row.id, "kind"]
-    assert listed["significant"].sum() == (listed["q_value"] <= 0.3).sum() == 4
+    assert listed["significant"].sum() == (listed["q_value"] <= 0.4).sum() == 4
     field = pq.read_schema(folder / "shortlist.parquet").field("size")
     assert field.metadata[b"units"] == b"arcsec"
     fits = Table.read(folder / "shortlist.fits")

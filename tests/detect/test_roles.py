@@ -20,7 +20,8 @@ def objects(count, start=0, views=2):
     ("embedded", "fit", "calibration"),
     [
         (("test", "val", "train"), "train", "val"),
-        (("train", "test"), "train", "train"),
+        (("train", "test"), "train", "test"),
+        (("train",), "train", "train"),
         (("test",), "test", "test"),
         (("val", "test"), "test", "val"),
         (("val",), "val", "val"),
@@ -62,6 +63,21 @@ def test_train_is_fitted_val_calibrates_and_the_rest_is_tested():
     assert (found.roles(known["test"]) == tested).all()
     assert (found.roles(known["train"]) == tested).sum() == 140
     assert (found.roles(known["val"]) == tested).sum() == 60
+
+
+def test_without_val_a_third_of_test_calibrates_and_the_rest_is_tested():
+    known = {"train": objects(100), "test": objects(60, 200)}
+    found = choose(DETECTION, splits_of(DETECTION, known), known)
+    assert len(found.fitted) == 100
+    assert len(found.calibration) == len(found.calibrating) == 20
+    assert np.isin(found.calibrating, known["test"]).all()
+    assert np.bincount(found.roles(known["test"])).tolist() == [0, 40, 80]
+
+
+def test_one_view_of_an_object_calibrates():
+    known = {"train": objects(9), "val": objects(40, 100, views=8), "test": objects(5, 200)}
+    found = choose(DETECTION, splits_of(DETECTION, known), known)
+    assert len(found.calibration) == len(np.unique(known["val"][found.calibration])) == 40
 
 
 def test_an_object_in_two_splits_is_not_used_twice():

@@ -25,20 +25,26 @@ def test_a_curve_counts_what_simulate_finds():
 def test_the_mean_of_seeds_lies_within_its_limits():
     rng = np.random.default_rng(0)
     runs = [
-        {"strategy": name, "seed": seed, "label": label, "found": found + label}
+        {"strategy": name, "seed": seed, "label": 50 + label, "found": found + label}
         for name in ("a", "b")
-        for seed, found in enumerate(rng.normal(0, 2, 20))
+        for seed, found in enumerate(rng.normal(9, 2, 20))
         for label in (1, 2)
     ]
     mean = mean_curve(pd.DataFrame(runs))
-    found = np.array([run["found"] for run in runs if run["label"] == 1][:20])
+    found = np.array([run["found"] for run in runs if run["label"] == 51][:20])
     row = mean.iloc[0]
-    assert (row["strategy"], row["label"]) == ("a", 1) and len(mean) == 4
+    assert (row["strategy"], row["label"]) == ("a", 51) and len(mean) == 4
     assert np.isclose(row["found"], found.mean())
-    half = 1.96 * found.std() / 20**0.5
-    assert np.isclose(row["found_ci_high"] - row["found"], half, rtol=0.15)
-    assert np.isclose(row["found"] - row["found_ci_low"], half, rtol=0.15)
-    assert mean_curve(pd.DataFrame(runs)).equals(mean)
+    half = 2.093 * found.std(ddof=1) / 20**0.5
+    assert np.isclose(row["found_ci_high"] - row["found"], half, rtol=1e-3)
+    assert np.isclose(row["found"] - row["found_ci_low"], half, rtol=1e-3)
+
+
+def test_limits_are_possible_numbers_and_one_seed_has_none():
+    runs = [{"strategy": "a", "seed": s, "label": 2, "found": s % 3} for s in range(3)]
+    row = mean_curve(pd.DataFrame(runs)).iloc[0]
+    assert (row["found_ci_low"], row["found_ci_high"]) == (0, 2)
+    assert np.isnan(mean_curve(pd.DataFrame(runs[:1])).iloc[0]["found_ci_low"])
 
 
 @pytest.mark.parametrize("name", ["aadgp", "top", "gp_diverse"])

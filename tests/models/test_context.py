@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from wwdc.errors import ConfigError
-from wwdc.models.context import check_context, context_scale
+from wwdc.models.context import check_context, context_moments
 
 
 class Column(NamedTuple):
@@ -39,10 +39,18 @@ def test_rare_classes_are_not_blown_up():
     number, common = rng.normal(0, 0.01, 1000), rng.random(1000) < 0.5
     rare, never = np.arange(1000) == 3, np.zeros(1000)
     context = np.stack([number, common, rare, never], axis=1).astype(np.float32)
-    scale = context_scale(context)
-    np.testing.assert_array_equal(scale[[0, 1, 3]], context.std(axis=0)[[0, 1, 3]])
-    centred = context - context.mean(axis=0)
+    mean, scale = context_moments(context)
+    np.testing.assert_allclose(scale[[0, 1, 3]], context.std(axis=0)[[0, 1, 3]], rtol=1e-5)
+    centred = context - mean
     assert abs(centred[:, 2] / scale[2]).max() <= 4
+
+
+def test_many_dates_are_standardised():
+    rng = np.random.default_rng(0)
+    dates = rng.normal([59_000, 2018], [100, 2], (400_000, 2))
+    mean, scale = context_moments(dates.astype(np.float32))
+    np.testing.assert_allclose(mean, dates.mean(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(scale, dates.std(axis=0), rtol=1e-3)
 
 
 def test_nothing_kept():

@@ -105,6 +105,12 @@ def join(
             keep &= ~gone
             told = examples(common[gone])
             notes.append(f"{int(gone.sum())} objects without {wanted.name} are left out: {told}.")
+        if wanted.kind == "continuous" and _too_close(read.values):
+            notes.append(
+                f"{wanted.name}: its values lie so far from 0 and so close together that networks, "
+                f"whose numbers have seven digits, cannot tell all apart. Subtract "
+                f"{np.nanmin(read.values):.10g} in the table."
+            )
     if keep.sum() < _LEAST:
         raise DataError(
             f"x_ds: {int(keep.sum())} objects are too few to split: {_LEAST} are needed."
@@ -119,6 +125,12 @@ def join(
         tuple(notes),
     )
     return _seen(found, drop_unseen)
+
+
+def _too_close(values: NDArray[np.float64]) -> bool:
+    """Whether float32, in which a flow is told them, rounds by a hundredth of the spread."""
+    rounding = np.spacing(np.float32(np.nanmax(np.abs(values))))
+    return bool(rounding > 0.01 * np.nanstd(values))
 
 
 def _needed(

@@ -23,7 +23,7 @@ FITTED_SHARE = 1 / 2
 and of the others"""
 
 CALIBRATION_SHARE = 1 / 3
-"""so many calibrate."""
+"""so many calibrate. Also of a test split that calibrates for want of val."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,9 @@ def splits_of(detection: Detection, embedded: Mapping[str, object]) -> Roles:
     """The splits by what they are used for.
 
     Detectors are fitted on ``fit_split``, or by ``auto`` on train, test or val, whichever is
-    embedded first; val calibrates where it is embedded and not fitted on, else the split that is
-    fitted on.
+    embedded first. val calibrates where it is embedded and not fitted on, else a part of test,
+    else one of the split that is fitted on: what networks were trained on has lower scores than
+    what they never saw, so train would make p-values of test too small.
 
     Raises:
         DataError: a split that is asked for is not embedded.
@@ -79,11 +80,15 @@ def splits_of(detection: Detection, embedded: Mapping[str, object]) -> Roles:
                 f"the {split} split is not embedded: python -m wwdc.embed EXPERIMENT "
                 f"splits=[{split}]"
             )
-    return Roles(scored, fit, "val" if "val" in embedded and fit != "val" else fit)
+    unseen = [split for split in ("val", "test") if split in embedded and split != fit]
+    return Roles(scored, fit, unseen[0] if unseen else fit)
 
 
 def choose(detection: Detection, roles: Roles, objects: Mapping[str, NDArray[np.int64]]) -> Chosen:
     """Rows to fit on and rows that calibrate, without an object in common.
+
+    Of an object that calibrates one row does: its views are alike, and as many rows would make the
+    least p-values smaller than so few objects can tell.
 
     Args:
         objects: split → the object of each row, of the two splits.
@@ -95,8 +100,10 @@ def choose(detection: Detection, roles: Roles, objects: Mapping[str, NDArray[np.
     fitted = np.unique(known[fit])
     others = objects[roles.calibration]
     rest = np.setdiff1d(others, fitted)
-    pool = _draw(rest, CALIBRATION_SHARE, detection.seed + 1) if shared else rest
-    calibration = _rows(others, pool, detection.calibration_rows, detection.seed)
+    share = 1.0 if roles.calibration == "val" and not shared else CALIBRATION_SHARE
+    pool = _draw(rest, share, detection.seed + 1)
+    most = min(detection.calibration_rows, len(pool))
+    calibration = _rows(others, pool, most, detection.seed)
     return Chosen(fit, calibration, fitted, np.unique(others[calibration]))
 
 

@@ -12,11 +12,10 @@ from wwdc.discovery.pool import Pool, Rows
 from wwdc.discovery.simulate import ask, simulate
 from wwdc.discovery.strategies import Strategy, make_strategy
 from wwdc.errors import DataError
+from wwdc.stats.resampling import interval
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_LIMITS = [2.5, 97.5]
 
 
 def discovery_curve(
@@ -57,32 +56,23 @@ def discovery_curve(
     return pd.concat(runs, ignore_index=True) if runs else pd.DataFrame(columns=columns)
 
 
-def mean_curve(curve: "pd.DataFrame", resamples: int = 2000, seed: int = 0) -> "pd.DataFrame":
-    """Mean over seeds of a `discovery_curve`, with 95 % limits of a bootstrap of the seeds.
+def mean_curve(curve: "pd.DataFrame") -> "pd.DataFrame":
+    """Mean over seeds of a `discovery_curve`, with Student's 95 % limits.
 
     Returns:
         One row a strategy and label, with ``strategy``, ``label``, ``found``, ``found_ci_low`` and
-        ``found_ci_high``.
+        ``found_ci_high``, which are cut to [0, label] and NaN where there is one seed.
     """
     import pandas as pd
 
-    tables = []
-    for name, runs in curve.groupby("strategy", sort=False):
-        found = runs.pivot(index="seed", columns="label", values="found")
-        drawn = np.random.default_rng(seed).integers(len(found), size=(resamples, len(found)))
-        low, high = np.percentile(found.to_numpy(float)[drawn].mean(axis=1), _LIMITS, axis=0)
-        tables.append(
-            pd.DataFrame(
-                {
-                    "strategy": name,
-                    "label": found.columns,
-                    "found": found.mean().to_numpy(),
-                    "found_ci_low": low,
-                    "found_ci_high": high,
-                }
-            )
-        )
-    return pd.concat(tables, ignore_index=True)
+    rows = []
+    for (name, label), runs in curve.groupby(["strategy", "label"], sort=False):
+        row = interval("found", runs["found"].to_numpy(float))
+        rows.append({"strategy": name, "label": label, **row})
+    mean = pd.DataFrame(rows)
+    limits = ["found_ci_low", "found_ci_high"]
+    mean[limits] = mean[limits].clip(lower=0).clip(upper=mean["label"], axis=0)
+    return mean
 
 
 def replay(

@@ -63,7 +63,7 @@ def simulate(question: str, opened: Opened, settings: LabelSettings, tree: Tree)
         table.add_column(name, justify="right")
     for label in sorted({n for n in SHOWN if n < settings.budget} | {settings.budget}):
         rows = [mean.loc[(label, strategy)] for strategy in strategies]
-        cells = [f"{r.found:.1f} [{r.found_ci_low:.1f}, {r.found_ci_high:.1f}]" for r in rows]
+        cells = [_with_limits(r.found, r.found_ci_low, r.found_ci_high) for r in rows]
         table.add_row(str(label), *cells)
     screen = Console(highlight=False)
     screen.print(table)
@@ -71,6 +71,10 @@ def simulate(question: str, opened: Opened, settings: LabelSettings, tree: Tree)
     path = tree.labels / "simulated" / f"{stem}.csv"
     atomic_write(path, curve.to_csv(index=False, lineterminator="\n"))
     screen.print(f"Curves: {path}", markup=False, soft_wrap=True)
+
+
+def _with_limits(value: float, low: float, high: float) -> str:
+    return f"{value:.1f}" + ("" if math.isnan(low) else f" [{low:.1f}, {high:.1f}]")
 
 
 def _number(value: float) -> str:

@@ -1,6 +1,6 @@
 """How wide the flow's ``context`` is for the variables that are kept. Needs no torch."""
 
-__all__ = ["ContextVariable", "check_context", "context_groups", "context_scale", "is_masked"]
+__all__ = ["ContextVariable", "check_context", "context_groups", "context_moments", "is_masked"]
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
@@ -39,20 +39,23 @@ def context_groups(kept: Iterable[ContextVariable]) -> list[int]:
     return [number for number, variable in enumerate(kept) for _ in range(variable.width)]
 
 
-def context_scale(context: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What each context column (N, W) is divided by, (W,): its standard deviation.
+def context_moments(context: NDArray[np.float32]) -> tuple[NDArray[np.float64], ...]:
+    """The mean (W,) of each context column (N, W) and what it is divided by, (W,).
 
-    That of a rare class is near 0: divided by it, the few objects of the class would lie far
-    outside all others and throw training off. For columns of 0 and 1 it counts as 0.25 at least,
-    which leaves nothing above 4.
+    That is its standard deviation. That of a rare class is near 0: divided by it, the few objects
+    of the class would lie far outside all others and throw training off. For columns of 0 and 1 it
+    counts as 0.25 at least, which leaves nothing above 4.
 
-    >>> context_scale(np.eye(1000, 2, dtype=np.float32))
-    array([0.25, 0.25], dtype=float32)
+    Sums are of float64: a million dates around 59 000 in float32 would give a mean that is
+    many standard deviations off.
+
+    >>> context_moments(np.eye(1000, 2, dtype=np.float32))
+    (array([0.001, 0.001]), array([0.25, 0.25]))
     """
-    scale: NDArray[np.float32] = context.std(axis=0)
+    mean, scale = context.mean(axis=0, dtype=np.float64), context.std(axis=0, dtype=np.float64)
     binary = ((context == 0) | (context == 1)).all(axis=0) & (scale > 0)
     scale[binary] = np.maximum(scale[binary], _LEAST_BINARY)
-    return scale
+    return mean, scale
 
 
 def check_context(

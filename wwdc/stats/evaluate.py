@@ -11,14 +11,13 @@ import pandas as pd
 
 from wwdc.data.catalogue import Variable
 from wwdc.embed.published import Fault
-from wwdc.stats.resampling import adjust
+from wwdc.stats.resampling import adjust, interval
 from wwdc.stats.scores import CLASSES, Strongest, strongest
 from wwdc.stats.settings import Margin, Suite
 from wwdc.stats.store import Outcome
 from wwdc.stats.units import Unit
 from wwdc.stats.verdicts import Evidence, Floor, decide, floor_fault
 from wwdc.stats.work import score_of
-from wwdc.tune.results import interval
 
 Row = dict[str, Any]
 

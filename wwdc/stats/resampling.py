@@ -8,6 +8,7 @@ __all__ = [
     "exchangeable_rows",
     "group_bootstrap",
     "group_permutations",
+    "interval",
     "p_value",
     "split_groups",
 ]
@@ -17,7 +18,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import false_discovery_control, norm
+from scipy.stats import false_discovery_control, norm, t
 
 from wwdc.errors import ConfigError, DataError
 
@@ -206,3 +207,17 @@ def _strata(groups: NDArray[Any]) -> list[NDArray[np.int64]]:
     return [
         order[start[stratum == k, None] + np.arange(rows)] for k, rows in enumerate(sizes.tolist())
     ]
+
+
+def interval(name: str, values: NDArray[np.floating]) -> dict[str, float]:
+    """Mean *name* of *values* (n,) with *name*_ci_low and *name*_ci_high, Student's 95 % limits.
+
+    >>> interval("r2", np.array([1.0, 3.0]))["r2"]
+    2.0
+    """
+    n = len(values)
+    mean = float(values.mean()) if n else np.nan
+    half = np.nan
+    if n > 1:
+        half = float(t.ppf(0.975, n - 1)) * float(values.std(ddof=1)) / n**0.5
+    return {name: mean, f"{name}_ci_low": mean - half, f"{name}_ci_high": mean + half}

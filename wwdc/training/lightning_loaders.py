@@ -193,7 +193,7 @@ class LightningFlow(PointModule[ConditionalFlow]):
         Args:
             width: columns of the context.
             mean: mean of each column over the training split, (W,).
-            std: what each column is divided by, (W,), see `context_scale`; 0 counts as 1.
+            std: what each column is divided by, (W,), see `context_moments`; 0 counts as 1.
             groups: variable 0 … V − 1 of each column, (W,), ascending. A masked flow needs them
                 and saves them; an ordinary one keeps none.
 

@@ -33,7 +33,7 @@ from wwdc.data.dataset import Stretched
 from wwdc.data.latents import latent_cache
 from wwdc.data.modules import ImageDataModule, LatentDataModule
 from wwdc.errors import ConfigError, Paused, closest
-from wwdc.models.context import check_context, context_groups, context_scale, is_masked
+from wwdc.models.context import check_context, context_groups, context_moments, is_masked
 from wwdc.models.convolutional import ConvVAE
 from wwdc.models.weights import read_checkpoint
 from wwdc.products import atomic_copy
@@ -251,7 +251,7 @@ def _data_module(
     latents = {split: latent_cache(root, module.vae, vae_id, dataset, split) for split in SPLITS}
     context = dataset.context("train")
     groups = context_groups(dataset.kept)
-    module.set_context(context.shape[1], context.mean(axis=0), context_scale(context), groups)
+    module.set_context(context.shape[1], *context_moments(context), groups)
     return LatentDataModule(dataset, latents, loader, seed, rank=rank, world=world_size)
 
 

@@ -1,23 +1,21 @@
 """What a sweep came to, as a table."""
 
-__all__ = ["interval", "mean_over_seeds", "results", "table_of"]
+__all__ = ["mean_over_seeds", "results", "table_of"]
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from scipy import stats
 
 from wwdc.config import load
 from wwdc.products import Product, Tree
+from wwdc.stats.resampling import interval
 from wwdc.terminal import notice
 from wwdc.tune.plan import make_plan
 from wwdc.tune.points import Point
 
 _FIXED = ("point_id", "config_id", "sweep", "seed", "status", "job_id", "job_num")
 _FINISHED = ("done", "stopped")
-_LEVEL = 0.95
 
 
 def results(
@@ -83,17 +81,6 @@ def mean_over_seeds(frame: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame
     table = pd.DataFrame(rows, columns=[*shared, "n", *columns])
     table.attrs = dict(frame.attrs)
     return table
-
-
-def interval(name: str, values: "np.ndarray[tuple[int], np.dtype[np.float64]]") -> dict[str, float]:
-    """Mean *name* of *values* (n,) with *name*_ci_low and *name*_ci_high, Student's 95 % limits."""
-    n = len(values)
-    mean = float(values.mean()) if n else np.nan
-    half = np.nan
-    if n > 1:
-        quantile = float(stats.t.ppf(0.5 + _LEVEL / 2, n - 1))
-        half = quantile * float(values.std(ddof=1)) / n**0.5
-    return {name: mean, f"{name}_ci_low": mean - half, f"{name}_ci_high": mean + half}
 
 
 def table_of(points: Sequence[Point], finished: Mapping[str, Product]) -> pd.DataFrame:
