@@ -40,7 +40,7 @@ class Experiment:
     >>> experiment.results()[["sweep", "seed", "val_loss"]]      # doctest: +SKIP
     >>> u = experiment.vectors("u", "test")                      # doctest: +SKIP
     >>> u.shape                                                  # doctest: +SKIP
-    (8640, 32)
+    (8616, 32)
 
     A *point* is named by the position that `plan` gives (``job_num``), by its ``point_id``, by its
     checkpoint (``20261124030501314_0``), or by the folder of an embedding, which for a flow that
@@ -262,7 +262,9 @@ class Experiment:
     def context(self, split: str = "test", point: int | str | None = None) -> "NDArray[np.float32]":
         """What a point's flow is told of each object of an embedding, raw, (N, W) float32.
 
-        ``module.flow(z, module.condition(context))`` gives its residuals.
+        ``module.flow(z, module.condition(context))`` gives its residuals. With *condition_dropout*
+        that tells it every variable: those of a drop set need *given* as well, bool (V,) in the
+        catalogue's order, False for what is dropped; see `LightningFlow.condition`.
 
         Raises:
             ProductError: the point is not embedded, or its checkpoint is gone.
@@ -278,6 +280,9 @@ class Experiment:
 
     def _trained(self, point: int | str | None) -> Product:
         found = {product.info.job: product for product in self.tree.finished().values()}
+        if isinstance(point, str):
+            jobs = {p.path.parent.name: p.info.job for p in self.tree.embedded()}
+            point = jobs.get(point, point)
         return found[self._choose(found, point, "trained", "tune")]
 
     def _plan(self) -> Plan:

@@ -21,10 +21,13 @@ from wwdc.detect.settings import read_detection
 from wwdc.discovery.fitted import fit
 from wwdc.models.flows import CouplingFlow
 from wwdc.prepare.__main__ import main as prepare
+from wwdc.products import Tree
 from wwdc.stats.settings import read_suite
 from wwdc.training.loop import build_dataset
 from wwdc.training.losses import gaussian_elbo
 from wwdc.tune.__main__ import main as tune
+
+ONE_POINT = ("trainer.max_epochs=1", "x_ds.drop_variables=[b]", "tune.engine=inline")
 
 
 def listings(page, language):
@@ -88,6 +91,23 @@ def test_own_model(folder, target):
     assert parts["nll"].isfinite() and next(flow.parameters()).grad.abs().sum() > 0
     for name in ("optimizer", "lr_scheduler"):
         assert callable(instantiate(loader[name], allow=composed.allow))
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_own_model_trains(vae_root, folder):
+    """The flow of zuko takes derivatives in validation, too."""
+    put(folder, "own-model.md", "my_zuko.py")
+    text = next(t for t in listings("own-model.md", "yaml") if "my_zuko" in t)
+    said = yaml.safe_load(text)
+    said["lightning_loader"]["flow"]["features"] = FLOW["features"]
+    merge(folder / "model.yaml", said)
+    model = yaml.safe_load((folder / "model.yaml").read_text())
+    model["lightning_loader"]["flow"] = said["lightning_loader"]["flow"]  # no arguments of another
+    (folder / "model.yaml").write_text(yaml.safe_dump(model))
+    assert tune([str(folder), "--trust", "+seed=1", *ONE_POINT]) == 0
+    [product] = Tree(vae_root, "DIGITS", "FLOW").products()
+    assert math.isfinite(product.info.metrics["val_loss"])
 
 
 def test_own_losses(folder):

@@ -22,7 +22,8 @@ def leave(tree, name, target, age=7200):
     (folder / "parts-0" / "000000.arrow").write_bytes(b"x" * 1000)
     (folder / EMBEDDING).write_text(f"{target}\n")
     then = time.time() - age
-    os.utime(folder, (then, then))
+    for path in folder.rglob("*"):
+        os.utime(path, (then, then))
     return folder
 
 
@@ -35,8 +36,6 @@ def test_work_of_an_embedding_that_is_there_can_go_and_no_other(flow, tree):
     young = leave(tree, "embed-00000000000c", there, age=0)
     held = leave(tree, "embed-00000000000d", there)
     claim = acquire(tree, held.name)
-    then = time.time() - 7200
-    os.utime(held, (then, then))
     found = [garbage.path for garbage in gc(tree)]
     assert done in found
     assert not {unfinished, young, held} & set(found)

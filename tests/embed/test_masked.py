@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+import wwdc
 from tests.conftest import flow_experiment
 from tests.embed.conftest import stacked
 from wwdc.data.digits import Digits
@@ -41,6 +42,7 @@ def test_one_checkpoint_has_an_embedding_for_each_drop_set(vae_root, tmp_path, c
     loader = checkpoint.info.config["lightning_loader"]
     module = load_flow(checkpoint.path, loader, vae_of(checkpoint, vae_root))
     context = torch.from_numpy(Digits(views=1).context("test"))
+    asked = wwdc.Experiment(experiment, MASKED)
     for product, dropped in zip(tree.embedded(), (["b"], ["digit"]), strict=True):
         info = product.info
         assert info.sweep == f"only_{dropped[0]}"
@@ -56,6 +58,12 @@ def test_one_checkpoint_has_an_embedding_for_each_drop_set(vae_root, tmp_path, c
             told_nothing = module.condition(context, torch.zeros_like(given))
             alone = module.ema.log_prob(z, told_nothing)
         np.testing.assert_allclose(stacked(product.path, "u"), u, rtol=1e-4, atol=1e-4)
+        name = product.path.parent.name  # a drop set's name leads to the flow and to its context
+        loaded, told = asked.load(name), torch.from_numpy(asked.context("test", name))
+        mean = torch.from_numpy(asked.vectors("z_mean", "test", name))
+        residual = loaded.flow(mean, loaded.condition(told, given))
+        known = asked.vectors("u_mean", "test", name)
+        np.testing.assert_allclose(residual, known, rtol=1e-4, atol=1e-4)
         found = stacked(product.path, "log_prob_unconditional")
         np.testing.assert_allclose(found, alone, rtol=1e-4, atol=1e-4)
         assert "log_prob_unconditional_mean" in pq.read_schema(product.path).names

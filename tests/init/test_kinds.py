@@ -82,6 +82,14 @@ def test_the_id_is_the_column_that_names_images():
             find_id(*wrong)
 
 
+def test_two_columns_that_name_images_alike_are_no_id():
+    names = np.array(["7", "8", "9"])
+    known = table(n=[1, 2, 3], first=[7, 8, 9], second=[9, 8, 7], fewer=[7, 8, 1])
+    with pytest.raises(ConfigError, match=r"the images equally well: first, second\. .*--id"):
+        find_id(known, names, 3, None)
+    assert find_id(known, names, 3, "second") == "second"
+
+
 def test_the_id_of_rows_that_are_the_data():
     known = table(x=[0.5, 1.0, 2.0], kind=["a", "b", "a"], number=[7, 8, 9], word=["p", "q", "r"])
     assert own_id(known, None) == "number"

@@ -1,7 +1,9 @@
 """What goes, and above all what stays."""
 
+import json
 import os
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -72,6 +74,34 @@ def test_what_is_young_stays(tree, make_product):
     for name in (HALF, "lost_1.ckpt", ".5240735_7.ckpt.owner"):
         _put(tree.ckpts / name, age_s=60)
     assert gc(tree) == []
+
+
+@pytest.mark.parametrize("young", ["last.ckpt", CLAIM])
+def test_young_work_of_a_finished_point_stays(tree, make_product, young):
+    """Such as that of a point that was begun again with --fresh, and paused."""
+    point = tree.point(make_product().info.point_id)
+    _put(point / "plan.yaml")
+    _put(point / young, "{}", age_s=60)
+    assert gc(tree) == []
+    _put(point / young, "{}")
+    assert [item.path for item in gc(tree)] == [point]
+
+
+def test_looking_at_a_claim_does_not_make_its_work_young(tree, make_product):
+    """A claim of another machine is read by the clock of the disk, a file beside it."""
+    point = tree.point(make_product().info.point_id)
+    lease = acquire(tree, point.name)
+    elsewhere = json.dumps(asdict(lease.owner) | {"machine": "elsewhere"})
+    lease.release()
+    _put(point / CLAIM, elsewhere)
+    assert [[item.path for item in gc(tree)] for _ in range(2)] == [[point]] * 2
+
+
+def test_a_young_claim_of_a_process_that_is_gone_stays(tree):
+    claim = _put(tree.point(PARTIAL) / CLAIM, "{}", age_s=60)
+    assert gc(tree) == []
+    _put(claim, "{}")
+    assert [item.path for item in gc(tree)] == [claim]
 
 
 def test_what_is_claimed_stays(tree, make_product, garbage):

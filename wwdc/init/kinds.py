@@ -61,7 +61,8 @@ def find_id(
 ) -> str | None:
     """The column that holds the ids of images, or of another *thing*.
 
-    It is unique, and more than half of these are in it; None where they are in the rows' order.
+    More than half of these are in it; None where they are in the rows' order. It may hold one
+    twice: the dataset that joins the two refuses that.
 
     Raises:
         ConfigError: no column does, or several do as well; the columns to choose from are listed.
@@ -87,6 +88,12 @@ def find_id(
         raise ConfigError(
             f"no column of {table.path} holds the {thing}s' ids, such as {examples(names[:3])}. "
             f"The columns and what their first row has: {shown}. Name one with --id, or correct it."
+        )
+    alike = [column for column in hits if hits[column] == hits[best]]
+    if len(alike) > 1:
+        raise ConfigError(
+            f"{len(alike)} columns of {table.path} name the {thing}s equally well: "
+            f"{examples(alike)}. Say which with --id."
         )
     return best
 

@@ -72,6 +72,8 @@ def _candidates(tree: Tree, age_s: float) -> Iterator[Garbage]:
     for point in sorted(tree.points.glob("*")):
         if point.is_symlink() or not point.is_dir() or claimed(tree, point.name):
             continue
+        if not _quiet(point, age_s):
+            continue
         if point.name in finished:
             gone.append(point)
             yield Garbage(
@@ -79,7 +81,7 @@ def _candidates(tree: Tree, age_s: float) -> Iterator[Garbage]:
                 _size(point),
                 f"work of a point that is finished as {_name(finished[point.name].path)}",
             )
-        elif (path := _embedding(tree, point)) and _old(point, age_s):
+        elif path := _embedding(tree, point):
             gone.append(point)
             yield Garbage(point, _size(point), f"work on {_name(path)}, which is there")
         elif is_stale(point / CLAIM):
@@ -156,8 +158,11 @@ def _old(path: Path, age_s: float) -> bool:
 
 
 def _quiet(folder: Path, age_s: float) -> bool:
-    """Whether nothing in a folder changed lately."""
-    return _old(folder, age_s) and all(_old(path, age_s) for path in folder.rglob("*"))
+    """Whether nothing in a folder changed lately.
+
+    Its own time counts where it is empty, and only there: whoever looks at a claim touches it.
+    """
+    return all(_old(path, age_s) for path in [*folder.rglob("*")] or [folder])
 
 
 def _size(path: Path) -> int:

@@ -18,7 +18,7 @@ from wwdc.report.tables import Tables
 
 
 def write_map(tables: Tables, shown: Shown, folder: Path) -> Path:
-    """Write ``{embedding}.parquet``: a row an object with its place, catalogue, scores and label.
+    """Write ``{embedding}.parquet``: a row an example: place, catalogue, scores, label.
 
     Columns are ``id``, ``x`` and ``y`` (the first two principal components of u, or of z where
     there is no flow), the catalogue's, and of objects that were scored ``score``, ``rank``, one a

@@ -148,7 +148,7 @@ class Tables:
 
     @property
     def metrics(self) -> pd.DataFrame:
-        """Training curves: ``point_id config_id sweep seed epoch metric value``."""
+        """Training curves: ``point_id config_id sweep seed epoch metric value``, maybe ``step``."""
         self._read("metrics")
         if not self._metric_files:
             raise Lacking("no point has been trained", "tune")
