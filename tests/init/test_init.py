@@ -67,6 +67,21 @@ def test_the_pair_composes_and_its_data_can_be_read(own):
     ]
 
 
+def prepared(own, name):
+    """The dataset of the written flow, read."""
+    config = load(own / f"{name}_flow").resolve({"lightning_loader.vae_ckpt_path": "x"})
+    dataset = build_dataset(config)
+    dataset.prepare(lambda text: None)
+    return dataset
+
+
+def test_a_csv_as_pandas_writes_it(own):
+    table = catalogue(COUNT).rename(columns={"m_r": "NA"})
+    table.to_csv(own / "cat.csv")
+    assert main(arguments(own)) == 0
+    assert prepared(own, "gal").catalogue.names == ("NA", "angle", "shape", "barred", "survey")
+
+
 def test_nothing_is_overwritten(own, capsys):
     (own / "gal_flow").mkdir()
     assert main(arguments(own)) == 2
