@@ -82,6 +82,16 @@ def test_a_csv_as_pandas_writes_it(own):
     assert prepared(own, "gal").catalogue.names == ("NA", "angle", "shape", "barred", "survey")
 
 
+@pytest.mark.parametrize("words", [("no", "on"), ("Null", "TRUE")])
+def test_columns_called_like_values_of_yaml(own, words):
+    table = catalogue(COUNT).drop(columns=["survey", "angle"])
+    table.rename(columns=dict(zip(("shape", "barred"), words, strict=True))).to_csv("cat.csv")
+    assert main(arguments(own)) == 0
+    assert prepared(own, "gal").catalogue.names == ("m_r", *words)
+    sweeps = load(own / "gal_flow").sweeps
+    assert [entry.val for entry in sweeps.values()][1:3] == [[word] for word in words]
+
+
 def test_nothing_is_overwritten(own, capsys):
     (own / "gal_flow").mkdir()
     assert main(arguments(own)) == 2
