@@ -59,6 +59,7 @@ def read_table(path: Path, text: tuple[str, ...] = ()) -> Table:
     reader = _reader(path)
     try:
         state = path.stat()
+        text = text if reader is _read_text else ()
         return _read_once(path, text, reader, state.st_mtime_ns, state.st_size, state.st_ino)
     except OSError as error:
         raise DataError(f"{path}: the table cannot be read ({error.strerror or error}).") from error
