@@ -141,6 +141,16 @@ def test_tables_of_the_tests(embedded):
     pd.testing.assert_frame_equal(embedded.stats(), frame)
 
 
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
+def test_a_damaged_table_is_told_with_its_command(nothing, share):
+    nothing.tree.stat_tests.mkdir(parents=True)
+    path = nothing.tree.stat_tests / "tests.parquet"
+    pd.DataFrame({"variable": ["b"]}).to_parquet(path)
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with pytest.raises(ProductError, match=r"tests\.parquet is damaged.*python -m wwdc\.stats"):
+        nothing.stats("tests")
+
+
 def test_labels_are_folded(nothing):
     path = nothing.tree.labels / "mine.sqlite"
     log = LabelLog(path, fingerprint="f", embedding="e")

@@ -185,9 +185,10 @@ class Experiment:
                 against the number of labels.
 
         Raises:
-            ProductError: nothing has been tested.
+            ProductError: nothing has been tested, or the table is damaged.
         """
         import pandas as pd
+        import pyarrow as pa
 
         if table not in TABLES:
             guess = closest(table, TABLES)
@@ -195,7 +196,10 @@ class Experiment:
         path = self.tree.stat_tests / f"{table}.parquet"
         if not path.is_file():
             raise self._lacking("nothing is tested yet", "stats")
-        return pd.read_parquet(path)
+        try:
+            return pd.read_parquet(path)
+        except (pa.ArrowException, OSError) as error:
+            raise self._lacking(f"{path} is damaged", "stats") from error
 
     def anomalies(self, point: int | str | None = None) -> "pd.DataFrame":
         """The scores of every object, oddest first: ``id, split, role``, the detectors', ``score,

@@ -156,6 +156,13 @@ def test_broken_files(edit, name, old, new, message):
 OVERRIDES = [
     ("lightning_loader.lrr=1", r"'lightning_loader.lrr'.*'lightning_loader.lr'.*\+lightning_load"),
     ("lr", r"expected key=value"),
+    ("+=3", r"'\+=3': expected key=value"),
+    ("++=3", r"'\+\+=3': expected key=value"),
+    (
+        "lightning_loader.lr=range(0,1e9)",
+        r"more than 10,000 values.*range\(0, 1000000000.0, STEP\)",
+    ),
+    ("seed=range(1000000000)", r"more than 10,000 values.*randint"),
     ("lightning_loader.lr=", r"lightning_loader.lr"),
     ("lightning_loader.lr=[1", r"override 'lightning_loader.lr=\[1'"),
     ("lightning_loader.lr=logunform(1,2)", r"Did you mean 'loguniform'"),

@@ -51,6 +51,24 @@ def test_broken_tables(tmp_path, name, content, message):
         read_table(path)
 
 
+@pytest.mark.parametrize(
+    ("content", "columns"),
+    [
+        (",name,x\n0,a,7\n1,b,8\n", {"name": ["a", "b"], "x": [7, 8]}),  # pandas' own index
+        ("name,x,\na,7,\nb,8,\n", {"name": ["a", "b"], "x": [7, 8]}),
+        ("name,x,\na,7\nb,8\n", {"name": ["a", "b"], "x": [7, 8]}),
+        (",x\n007,7\n008,8\n", {"column_1": ["007", "008"], "x": [7, 8]}),
+        ("x,,y\n7,0,a\n8,1,b\n", {"x": [7, 8], "column_2": [0, 1], "y": ["a", "b"]}),
+        ("NA,null,nan\n7,a,1\n8,b,2\n", {"NA": [7, 8], "null": ["a", "b"], "nan": [1, 2]}),
+        ('"x", "NA"\n7, "a"\n8, "b"\n', {"x": [7, 8], "NA": ["a", "b"]}),
+    ],
+)
+def test_names_that_are_missing_or_look_so(tmp_path, content, columns):
+    path = tmp_path / "t.csv"
+    path.write_text(content)
+    assert read_table(path, ("column_1",)).frame.to_dict("list") == columns
+
+
 def test_a_changed_file_is_read_again(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("a\n1\n")

@@ -67,6 +67,69 @@ def test_the_pair_composes_and_its_data_can_be_read(own):
     ]
 
 
+def prepared(own, name):
+    """The dataset of the written flow, read."""
+    config = load(own / f"{name}_flow").resolve({"lightning_loader.vae_ckpt_path": "x"})
+    dataset = build_dataset(config)
+    dataset.prepare(lambda text: None)
+    return dataset
+
+
+def test_a_csv_as_pandas_writes_it(own):
+    table = catalogue(COUNT).rename(columns={"m_r": "NA"})
+    table.to_csv(own / "cat.csv")
+    assert main(arguments(own)) == 0
+    assert prepared(own, "gal").catalogue.names == ("NA", "angle", "shape", "barred", "survey")
+
+
+@pytest.mark.parametrize("words", [("no", "on"), ("Null", "TRUE")])
+def test_columns_called_like_values_of_yaml(own, words):
+    table = catalogue(COUNT).drop(columns=["survey", "angle"])
+    table.rename(columns=dict(zip(("shape", "barred"), words, strict=True))).to_csv("cat.csv")
+    assert main(arguments(own)) == 0
+    assert prepared(own, "gal").catalogue.names == ("m_r", *words)
+    sweeps = load(own / "gal_flow").sweeps
+    assert [entry.val for entry in sweeps.values()][1:3] == [[word] for word in words]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.iloc[[0, *range(len(t))]], "1 ids stand in several rows.*: 000"),
+        (lambda t: t.assign(number=[*t["number"][:-1], None]), "'number'.* is empty in 1 rows"),
+        (lambda t: t.assign(number=t["number"] + ".png"), "number has the names of files.*000.png"),
+        (lambda t: t.assign(number="a/" + t["number"] + ".PNG"), "without their endings"),
+        (lambda t: t, None),
+    ],
+)
+def test_ids_with_leading_zeros(own, capsys, change, message):
+    numbers = [f"{i:03d}" for i in range(COUNT)]
+    write_files(own / "numbered", pixels(COUNT, SIZE), "png", numbers)
+    change(catalogue(COUNT).assign(number=numbers)).to_csv("cat.csv", index=False)
+    code = main(["gal", "--images", "numbered", "--catalogue", "cat.csv"])
+    assert code == (2 if message else 0)
+    if message:
+        assert re.search(message, capsys.readouterr().err) and not list(own.glob("gal_*"))
+    else:
+        assert sum(map(prepared(own, "gal").rows, SPLITS)) == COUNT
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (lambda image: image[..., 0], "different numbers of channels: 3 .*; 1 .1: J0001"),
+        (lambda image: image.astype(np.uint16), "different types of pixels: uint8 .*; uint16"),
+    ],
+)
+def test_images_of_two_kinds_are_refused(own, capsys, other, message):
+    images = pixels(40, SIZE)
+    folder = write_files(own / "mixed", images, "npy", names(40))
+    np.save(folder / "J0001.npy", other(images[1]))
+    catalogue(40).to_csv("cat.csv", index=False)
+    assert main(["gal", "--images", str(folder), "--catalogue", "cat.csv"]) == 2
+    assert re.search(message, capsys.readouterr().err) and not list(own.glob("gal_*"))
+
+
 def test_nothing_is_overwritten(own, capsys):
     (own / "gal_flow").mkdir()
     assert main(arguments(own)) == 2

@@ -126,6 +126,16 @@ def test_leases_do_not_overlap_and_run_out(log):
     assert log.lease(lambda taken: None, "ada", 60.0) is None
 
 
+def test_an_empty_file_is_told_and_begun_anew(tmp_path):
+    path = tmp_path / "empty.sqlite"
+    path.touch()
+    with pytest.raises(ProductError, match="an empty file, no log of labels"):
+        read_log(path)
+    assert not path.stat().st_size
+    open_log(path).close()
+    assert read_log(path)[1] == []
+
+
 def test_labels_of_other_data_are_refused(log):
     with pytest.raises(ProductError, match=r"labels of other data.*--name"):
         open_log(log.path, fingerprint="0" * 16)

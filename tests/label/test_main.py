@@ -12,7 +12,8 @@ import httpx
 import pandas as pd
 import pytest
 
-from tests.conftest import REPOSITORY
+import wwdc
+from tests.conftest import REPOSITORY, flow_experiment
 from wwdc.label.__main__ import main
 
 pytestmark = pytest.mark.ray
@@ -57,13 +58,28 @@ def test_scores_are_needed(flow, capsys):
         (["label.columns=[u_men]"], "label.columns"),
         (["label.split=train"], "label.split"),
         (["--simulate", "digt=1"], "Did you mean 'digit'"),
-        (["--export", "labels.exe"], "suffix"),
         (["--import", "none.sqlite"], "no such file"),
     ],
 )
 def test_a_mistake_is_told_and_nothing_started(experiment, arguments, text, capsys):
     assert main([str(experiment), *arguments]) == 2
     assert text in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["--export", "labels.csv"], ["--agreement"]])
+def test_labels_of_no_campaign_are_not_told(tmp_path, data_root, arguments, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    folder = flow_experiment(tmp_path)
+    labels = wwdc.Experiment(folder).tree.labels
+    labels.mkdir(parents=True)
+    (labels / "rings.sqlite").touch()
+    assert main([str(folder), "--name", "rigns", *arguments]) == 2
+    said = capsys.readouterr().err
+    assert "--name rigns: there is no such campaign. Did you mean 'rings'?" in said
+    assert main([str(folder), "--name", "rings", *arguments]) == 2
+    assert "an empty file, no log of labels" in capsys.readouterr().err
+    assert [path.name for path in labels.iterdir()] == ["rings.sqlite"]
+    assert not (labels / "rings.sqlite").stat().st_size and not Path("labels.csv").exists()
 
 
 def test_a_search_is_simulated(experiment, tree, capsys):
@@ -104,6 +120,8 @@ def test_labels_are_taken_kept_and_exported(experiment, tree, tmp_path, capsys):
     assert "SIGTERM received" not in errors  # Ray's own handler prints its stack
     watchdog.cancel()
 
+    assert main([str(experiment), "--export", "labels.exe"]) == 2
+    assert "suffix" in capsys.readouterr().err
     table = tmp_path / "labels.csv"
     assert main([str(experiment), "--export", str(table), "--agreement"]) == 0
     assert pd.read_csv(table)["id"].tolist() == [first["id"]]

@@ -1,6 +1,7 @@
 """Command-line overrides and sweep lines, read with Hydra's own grammar."""
 
 __all__ = [
+    "MOST_VALUES",
     "SPACES",
     "Listed",
     "Override",
@@ -13,6 +14,7 @@ __all__ = [
 
 import re
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, Literal
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -38,13 +40,16 @@ SPACES = (
 )
 """Functions that name a searched domain: Ray Tune's, and Hydra's ``interval``."""
 
+MOST_VALUES = 10_000
+"""Values of an axis that are listed."""
+
 _HYDRA_FUNCTIONS = ("choice", "grid", "range", "interval", "tag", "shuffle", "sort", "glob")
 _CASTS = ("int", "float", "str", "bool", "json_str", "extend_list")
 _SPACE = re.compile(r"\s*(" + "|".join(name for name in SPACES if name != "choice") + r")\s*\(")
 _GRID = re.compile(r"\s*grid(_search)?\s*\(")
 _CHOICE = re.compile(r"\s*choice\s*\(")
 _CALL = re.compile(r"\s*([A-Za-z_]\w*)\s*\(")
-_LINE = re.compile(r"(\+{0,2}|~)([^=]+?)\s*=(.*)", re.DOTALL)
+_LINE = re.compile(r"(\+{0,2}|~)([^=+\s][^=]*?)\s*=(.*)", re.DOTALL)
 _ID_KEY = re.compile(r"(?:^|[._])id$")
 _DIGITS = re.compile(r"\d[\d_]*")
 
@@ -243,10 +248,16 @@ def _listed(parsed: HydraOverride, where: str) -> Listed:
     # A shuffled list is read in its written order: the same line plans the same points.
     choice = hasattr(sweep, "list")
     try:
-        listed = sweep.list if choice else list(sweep.range())
+        listed = sweep.list if choice else list(islice(sweep.range(), MOST_VALUES + 1))
     except (HydraException, ValueError) as error:
         raise ConfigError(f"{where}: {str(error).splitlines()[0]}") from None
     if not listed:
         raise ConfigError(f"{where}: this range is empty")
+    if not choice and len(listed) > MOST_VALUES:
+        raise ConfigError(
+            f"{where}: this range has more than {MOST_VALUES:,} values. Give it a larger step, "
+            f"range({sweep.start}, {sweep.stop}, STEP), or search it: uniform(LOW, HIGH), or "
+            "randint(LOW, HIGH) for whole numbers."
+        )
     values = [HydraOverride._convert_value(value) for value in listed]
     return Listed(values, None, tags, not choice, choice and not sweep.simple_form)

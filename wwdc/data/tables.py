@@ -46,6 +46,8 @@ def read_table(path: Path, text: tuple[str, ...] = ()) -> Table:
     Args:
         path: its name says what it is. A CSV may begin with a byte order mark, be separated by
             commas, semicolons, tabs or bars, and have decimal commas where these do not separate.
+            Its N-th column is ``column_N`` if it has no name; the unnamed count of rows that pandas
+            writes, and an empty column after a trailing comma, are left out.
             The columns of an HDF5 file are its one-dimensional arrays of the length that most of
             them have.
         text: columns of a CSV that are kept as they are written: an id ``007`` is not the number 7.
@@ -57,6 +59,7 @@ def read_table(path: Path, text: tuple[str, ...] = ()) -> Table:
     reader = _reader(path)
     try:
         state = path.stat()
+        text = text if reader is _read_text else ()
         return _read_once(path, text, reader, state.st_mtime_ns, state.st_size, state.st_ino)
     except OSError as error:
         raise DataError(f"{path}: the table cannot be read ({error.strerror or error}).") from error
@@ -103,14 +106,17 @@ def _read_text(path: Path, text: tuple[str, ...]) -> Table:
         raw = file.read(_HEAD)
     separator, decimal = _dialect(path, raw.decode("utf-8-sig", errors="replace"))
     try:
-        head = pd.read_csv(path, sep=separator, encoding="utf-8-sig", header=None, nrows=1)
-        names = head.iloc[0].astype(str).str.lstrip().tolist()
+        names = _header(path, separator)
         frame = pd.read_csv(
             path,
             sep=separator,
             decimal=decimal,
             encoding="utf-8-sig",
-            dtype={name: str for name in names if name.strip() in text},
+            header=0,
+            names=range(len(names)),  # a name may stand there twice, or be missing
+            dtype={
+                place: str for place, name in enumerate(names) if (name or _stand_in(place)) in text
+            },
             skipinitialspace=True,
             low_memory=False,  # a column has one type, whatever its length
         )
@@ -120,8 +126,39 @@ def _read_text(path: Path, text: tuple[str, ...]) -> Table:
         raise DataError(f"{path}: not a CSV table: {str(error).strip()}") from error
     if not isinstance(frame.index, pd.RangeIndex):
         raise DataError(f"{path}: its lines have more fields than its first line has names.")
-    frame.columns = [name.strip() for name in names]
-    return Table(path, frame)
+    kept = [place for place, name in enumerate(names) if name or _says_more(frame, place)]
+    frame.columns = [name or _stand_in(place) for place, name in enumerate(names)]
+    return Table(path, frame.iloc[:, kept])
+
+
+def _header(path: Path, separator: str) -> list[str]:
+    """The names of a CSV's columns as they are written, empty where there is none."""
+    import pandas as pd
+
+    head = pd.read_csv(
+        path,
+        sep=separator,
+        encoding="utf-8-sig",
+        header=None,
+        nrows=1,
+        dtype=str,
+        keep_default_na=False,
+        skipinitialspace=True,
+    )
+    return [name.strip() for name in head.iloc[0]]
+
+
+def _says_more(frame: "pd.DataFrame", place: int) -> bool:
+    """Whether a column without a name is more than a trailing comma or pandas' count of rows."""
+    column = frame.iloc[:, place]
+    if place == 0 and column.astype(str).tolist() == [str(row) for row in range(len(frame))]:
+        return False
+    return bool(column.notna().any())
+
+
+def _stand_in(place: int) -> str:
+    """The name of a column that has none; they are counted from 1."""
+    return f"column_{place + 1}"
 
 
 def _dialect(path: Path, head: str) -> tuple[str, str]:

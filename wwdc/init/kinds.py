@@ -27,6 +27,9 @@ _SENTINELS = (99.0, 999.0, 9999.0, 99999.0)
 """Stand for a missing value, or their negatives do, far outside all others."""
 
 _ANGLE = re.compile(r"(^|_)(angle|theta|phi|pa|orientation|azimuth|ra|longitude|lon)(_|$)", re.I)
+_FILE = re.compile(r"\.(fits\.gz|\w+)$", re.I)
+"""The ending of a file's name."""
+
 _FLAGS = ({"0", "1"}, {"true", "false"}, {"t", "f"}, {"yes", "no"}, {"y", "n"})
 _SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing"}
 
@@ -88,6 +91,7 @@ def find_id(
         raise ConfigError(
             f"no column of {table.path} holds the {thing}s' ids, such as {examples(names[:3])}. "
             f"The columns and what their first row has: {shown}. Name one with --id, or correct it."
+            f"{_files_named(frame, known)}"
         )
     alike = [column for column in hits if hits[column] == hits[best]]
     if len(alike) > 1:
@@ -96,6 +100,19 @@ def find_id(
             f"{examples(alike)}. Say which with --id."
         )
     return best
+
+
+def _files_named(frame: "pd.DataFrame", known: set[str]) -> str:
+    """What to do where a column has the names of files, not their stems, which are the ids."""
+    for name, column in frame.items():
+        words = {as_word(value) for value in column.dropna()}
+        stems = {_FILE.sub("", word.rpartition("/")[2]) for word in words}
+        if len(stems & known) > len(known) / 2:
+            return (
+                f" Column {name} has the names of files ({column.iloc[0]}): write them without "
+                "their endings and folders."
+            )
+    return ""
 
 
 def own_id(table: "Table", given: str | None) -> str | None:

@@ -2,8 +2,8 @@
 
 __all__ = ["Seen", "look"]
 
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wwdc.data.examples import examples
 from wwdc.data.hashes import Hashes
 from wwdc.data.image_arrays import ImageArray
 from wwdc.data.image_files import Unreadable, decode, stored_type
@@ -40,7 +41,7 @@ class Seen:
         types: of the pixels, the commonest first.
         unreadable: ids with a reason.
         bad: images with NaN or infinite pixels.
-        bands: finite pixels of some images, (C, n), of the commonest shape's channels.
+        bands: finite pixels of some images, (C, n).
     """
 
     path: Path
@@ -68,7 +69,8 @@ def look(path: Path) -> Seen:
     """Open up to 300 images, evenly spread over all, and see what they are.
 
     Raises:
-        DataError: there are none, or none of them can be read.
+        DataError: there are none, none of them can be read, or they differ in their number of
+            channels or type of pixels.
     """
     if not path.exists():
         raise DataError(f"--images: {path}: no such file or folder.")
@@ -76,7 +78,8 @@ def look(path: Path) -> Seen:
     names, count = source.names, len(source)
     chosen = np.unique(np.linspace(0, count - 1, min(count, LOOKED_AT)).round().astype(int))
     shapes, types, unreadable = Counter[Shape](), Counter[str](), dict[str, str]()
-    kept: list[tuple[int, NDArray[np.float64]]] = []
+    channels, stored = defaultdict[str, list[str]](list), defaultdict[str, list[str]](list)
+    kept: list[NDArray[np.float64]] = []
     bad = 0
     for number, image in zip(chosen.tolist(), _images(source, chosen), strict=True):
         name = str(number) if names is None else str(names[number])
@@ -89,16 +92,28 @@ def look(path: Path) -> Seen:
             continue
         shapes[_shape(bands)] += 1
         types[image.dtype.name] += 1
+        channels[str(len(bands))].append(name)
+        stored[str(stored_type(image.dtype))].append(name)
         flat = bands.reshape(len(bands), -1).astype(np.float64)
         bad += not np.isfinite(flat).all()
-        kept.append((len(bands), flat[:, :: max(1, flat.shape[1] // _PIXELS)]))
+        kept.append(flat[:, :: max(1, flat.shape[1] // _PIXELS)])
     if not shapes:
         first = next(iter(unreadable.items()))
         raise DataError(f"{path}: no image can be read; the first is {first[0]}: {first[1]}.")
-    channels = shapes.most_common(1)[0][0][0]
-    pixels = np.concatenate([flat for number, flat in kept if number == channels], axis=1)
+    _refuse_mixed(path, channels, "numbers of channels")
+    _refuse_mixed(path, stored, "types of pixels")
+    pixels = np.concatenate(kept, axis=1)
     fine = np.where(np.isfinite(pixels), pixels, np.nan)
     return Seen(path, count, len(chosen), names, shapes, types, unreadable, bad, fine)
+
+
+def _refuse_mixed(path: Path, found: Mapping[str, list[str]], what: str) -> None:
+    if len(found) > 1:
+        told = "; ".join(f"{value} ({len(ids)}: {examples(ids)})" for value, ids in found.items())
+        raise DataError(
+            f"{path}: images of different {what}: {told}. Convert them to one, or leave the others "
+            "out."
+        )
 
 
 def _images(source: Any, chosen: NDArray[np.int64]) -> Iterator[NDArray[Any] | Unreadable]:

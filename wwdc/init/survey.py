@@ -32,7 +32,7 @@ def survey_images(images: Path, catalogue: Path, id: str | None, screen: Console
     """
     seen = look(images)
     show_images(seen, screen)
-    id = find_id(read_table(catalogue), seen.names, seen.count, id)
+    id = find_id(_as_written(catalogue), seen.names, seen.count, id)
     table = read_table(catalogue, (id,) if id else ())
     unmatched = show_rows(table, seen, id, screen)
     guesses, split = _columns(table, id, screen)
@@ -46,8 +46,10 @@ def survey_vectors(place: Place, catalogue: Path, id: str | None, screen: Consol
     seen = look_at_vectors(place)
     show_vectors(seen, screen)
     apart = place.path != catalogue
-    table = read_table(catalogue)
-    id = find_id(table, seen.names, seen.count, id, "vector") if apart else own_id(table, id)
+    if apart:
+        id = find_id(_as_written(catalogue), seen.names, seen.count, id, "vector")
+    else:
+        id = own_id(read_table(catalogue), id)
     table = without_vectors(read_table(catalogue, (id,) if id else ()), place)
     unmatched = show_rows(table, seen, id, screen)
     guesses, split = _columns(table, id, screen)
@@ -57,6 +59,11 @@ def survey_vectors(place: Place, catalogue: Path, id: str | None, screen: Consol
     given = {"column": place.column, "key": place.key}
     data |= {name: value for name, value in given.items() if value is not None}
     return _checked(TabledVectors, data, plan, guesses)
+
+
+def _as_written(catalogue: Path) -> Table:
+    """The table with all columns of a CSV as text: an id ``007`` is not the number 7."""
+    return read_table(catalogue, tuple(map(str, read_table(catalogue).frame.columns)))
 
 
 def _columns(table: Table, id: str | None, screen: Console) -> tuple[list[Guess], str | None]:

@@ -116,7 +116,7 @@ def _x_ds(data: Mapping[str, Any], plan: Plan, guesses: list[Guess]) -> str:
     for guess in guesses:
         if guess.keys:
             note = f"  # {guess.missing} missing" if guess.missing else ""
-            lines.append(f"  {guess.name}: {_flow(guess.keys)}{note}")
+            lines.append(f"  {_flow(guess.name)}: {_flow(guess.keys)}{note}")
         else:
             lines.append(f"  # {guess.name}: left out, {_one_line(guess.why)}")
     lines.append("drop_variables: []  # variables the flow is not told; the sweep sets them")

@@ -255,13 +255,18 @@ def read_log(path: Path) -> tuple[dict[str, str], list[Event]]:
     """A log's ``fingerprint``, ``embedding`` and ``created``, and its events, without writing.
 
     Raises:
-        ProductError: it is missing, no log, or one of another schema.
+        ProductError: it is missing, empty, no log, or one of another schema.
     """
     if not path.is_file():
         raise ProductError(f"{path}: there is no such log of labels.")
     with _told(path), contextlib.closing(sqlite3.connect(path, timeout=30.0)) as db:
         db.row_factory = sqlite3.Row
         db.execute("PRAGMA query_only = ON")
+        if _is_empty(db):
+            raise ProductError(
+                f"{path}: an empty file, no log of labels. Restore it, or remove it: the labelling "
+                "page begins it anew."
+            )
         about = _meta(db, path)
         return about, [_event(row) for row in db.execute("SELECT * FROM events ORDER BY seq")]
 

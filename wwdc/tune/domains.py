@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from wwdc.config.overrides import parse_listed
+from wwdc.config.overrides import MOST_VALUES, parse_listed
 from wwdc.errors import ConfigError, closest
 
 _CALL = re.compile(r"\s*([A-Za-z_]\w*)\s*\((.*)\)\s*", re.DOTALL)
-_MOST_VALUES = 10_000
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class Numbers:
         if step is None:
             return None
         count = round((self.high - self.low) / step) + 1
-        return tuple(self.settle(self.low + i * step) for i in range(min(count, _MOST_VALUES)))
+        return tuple(self.settle(self.low + i * step) for i in range(min(count, MOST_VALUES)))
 
     @property
     def corners(self) -> tuple[Any, ...]:
