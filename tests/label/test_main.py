@@ -58,12 +58,15 @@ def test_scores_are_needed(flow, capsys):
         (["label.columns=[u_men]"], "label.columns"),
         (["label.split=train"], "label.split"),
         (["--simulate", "digt=1"], "Did you mean 'digit'"),
-        (["--import", "none.sqlite"], "no such file"),
+        (["--import", "none.sqlite", "--name", "theirs"], "no such file"),
     ],
 )
 def test_a_mistake_is_told_and_nothing_started(experiment, arguments, text, capsys):
+    labels = wwdc.Experiment(experiment).tree.labels
+    before = sorted(labels.glob("*"))
     assert main([str(experiment), *arguments]) == 2
     assert text in capsys.readouterr().err
+    assert sorted(labels.glob("*")) == before
 
 
 @pytest.mark.parametrize("arguments", [["--export", "labels.csv"], ["--agreement"]])

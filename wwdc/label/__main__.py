@@ -22,6 +22,7 @@ from wwdc.tune.stopping import StopRequest
 if TYPE_CHECKING:
     from wwdc.config import Staged
     from wwdc.label.campaign import Campaign
+    from wwdc.label.events import Event
     from wwdc.label.opening import Opened
     from wwdc.label.settings import LabelSettings
 
@@ -113,8 +114,12 @@ def _campaign(
     opened: "Opened",
 ) -> int:
     from wwdc.label.campaign import Campaign
+    from wwdc.label.export import read_events
     from wwdc.label.log import LabelLog
 
+    events = None
+    if options.import_:  # before a log is begun
+        events = read_events(Path(options.import_), opened.fingerprint)
     log = LabelLog(
         tree.labels / f"{name}.sqlite",
         fingerprint=opened.fingerprint,
@@ -128,7 +133,7 @@ def _campaign(
     try:
         campaign = Campaign(opened.objects, log, seed=settings.seed, lease_s=settings.lease_s)
         if options.import_ or options.export_ or options.agreement:
-            _without_page(options, campaign, opened)
+            _without_page(options, campaign, events)
         else:
             _serve(name, staged, settings, tree, opened, campaign)
     finally:
@@ -136,12 +141,13 @@ def _campaign(
     return EXIT_OK
 
 
-def _without_page(options: argparse.Namespace, campaign: "Campaign", opened: "Opened") -> None:
-    from wwdc.label.export import read_events, write_export
+def _without_page(
+    options: argparse.Namespace, campaign: "Campaign", events: "list[Event] | None"
+) -> None:
+    from wwdc.label.export import write_export
     from wwdc.label.show import show_agreement
 
-    if options.import_:
-        events = read_events(Path(options.import_), opened.fingerprint)
+    if events is not None:
         added, known = campaign.merge(events)
         sys.stdout.write(f"{added} events added, {known} known already\n")
     if options.agreement:
