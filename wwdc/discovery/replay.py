@@ -12,7 +12,6 @@ from wwdc.discovery.pool import Pool, Rows
 from wwdc.discovery.simulate import ask, simulate
 from wwdc.discovery.strategies import Strategy, make_strategy
 from wwdc.errors import DataError
-from wwdc.stats.resampling import interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,6 +63,8 @@ def mean_curve(curve: "pd.DataFrame") -> "pd.DataFrame":
         ``found_ci_high``, which are cut to [0, label] and NaN where there is one seed.
     """
     import pandas as pd
+
+    from wwdc.stats.resampling import interval  # SciPy, when limits are asked for
 
     rows = []
     for (name, label), runs in curve.groupby(["strategy", "label"], sort=False):
