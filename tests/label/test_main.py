@@ -78,7 +78,7 @@ def test_labels_of_no_campaign_are_not_told(tmp_path, data_root, arguments, monk
     (labels / "rings.sqlite").touch()
     assert main([str(folder), "--name", "rigns", *arguments]) == 2
     said = capsys.readouterr().err
-    assert "--name rigns: there is no such campaign. Did you mean 'rings'?" in said
+    assert "--name rigns: DIGITS/FLOW has no such labels. Did you mean 'rings'?" in said
     assert main([str(folder), "--name", "rings", *arguments]) == 2
     assert "an empty file, no log of labels" in capsys.readouterr().err
     assert [path.name for path in labels.iterdir()] == ["rings.sqlite"]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from wwdc.commands import stage_parser
 from wwdc.config import load_stage
-from wwdc.errors import ConfigError, closest
+from wwdc.errors import ConfigError
 from wwdc.products import Tree
 from wwdc.terminal import EXIT_OK, counted, notice, run_cli
 from wwdc.tune.plan import make_plan
@@ -74,7 +74,9 @@ def _run(options: argparse.Namespace) -> int:
         notice(text)
     _check_strategy(settings.strategy)
     if (options.export_ or options.agreement) and not options.import_:
-        _check_log(tree, name)
+        from wwdc.label.log import find_log, read_log
+
+        read_log(find_log(tree, name, "--name"))  # else a log without labels would be begun
     from wwdc.label.opening import open_objects  # pyarrow takes half a second to import
 
     opened = open_objects(staged, tree, plan, settings, options.experiment)
@@ -84,25 +86,6 @@ def _run(options: argparse.Namespace) -> int:
         simulate(options.simulate_, opened, settings, tree)
         return EXIT_OK
     return _campaign(options, name, staged, settings, tree, opened)
-
-
-def _check_log(tree: Tree, name: str) -> None:
-    """Whether there are labels that can be told; else a log without any would be begun.
-
-    Raises:
-        ConfigError: there is no such campaign.
-        ProductError: its log is broken or empty.
-    """
-    from wwdc.label.log import read_log
-
-    path = tree.labels / f"{name}.sqlite"
-    if not path.is_file():
-        known = sorted(log.stem for log in tree.labels.glob("*.sqlite"))
-        there = f"There are {', '.join(known)}." if known else "There is none yet."
-        raise ConfigError(
-            f"--name {name}: there is no such campaign.{closest(name, known)} {there} (File {path})"
-        )
-    read_log(path)
 
 
 def _campaign(

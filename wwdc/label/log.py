@@ -1,6 +1,6 @@
 """The log of a campaign: events in SQLite, written once and never changed."""
 
-__all__ = ["LabelLog", "Refused", "Written", "read_log"]
+__all__ = ["LabelLog", "Refused", "Written", "find_log", "read_log"]
 
 import contextlib
 import datetime
@@ -14,8 +14,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from wwdc.errors import ProductError, WWDCError
+from wwdc.errors import DataError, ProductError, WWDCError, closest
 from wwdc.label.events import Event, Posted
+from wwdc.products import Tree
 
 SCHEMA = 1
 """Major version of the tables, in ``user_version``."""
@@ -249,6 +250,23 @@ class LabelLog:
             later = datetime.datetime.fromisoformat(last) + datetime.timedelta(microseconds=1)
             now = max(now, later)
         return now.isoformat(timespec="microseconds")
+
+
+def find_log(tree: Tree, name: str, option: str) -> Path:
+    """The log of the campaign that *option* of a command names.
+
+    Raises:
+        DataError: there is none; those there are are named.
+    """
+    path = tree.labels / f"{name}.sqlite"
+    if not path.is_file():
+        there = sorted(log.stem for log in tree.labels.glob("*.sqlite"))
+        listed = f" There are {', '.join(there)}." if there else " There are none yet."
+        raise DataError(
+            f"{option} {name}: {tree.name} has no such labels.{closest(name, there)}{listed} "
+            "python -m wwdc.label EXPERIMENT --name NAME makes them."
+        )
+    return path
 
 
 def read_log(path: Path) -> tuple[dict[str, str], list[Event]]:

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from wwdc.errors import ConfigError, DataError, closest
+from wwdc.errors import ConfigError
 from wwdc.label.events import Event, Label, fold
-from wwdc.label.log import read_log
+from wwdc.label.log import find_log, read_log
 from wwdc.products import Tree
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
@@ -54,15 +54,7 @@ def read_labels(tree: Tree, name: str) -> Labels:
     """
     if not _NAME.fullmatch(name):
         raise ConfigError(f"--labels {name!r}: letters, digits, '_' and '-' name a campaign.")
-    path = tree.labels / f"{name}.sqlite"
-    if not path.is_file():
-        there = sorted(file.stem for file in tree.labels.glob("*.sqlite"))
-        listed = f" There are {', '.join(there)}." if there else " There are none yet."
-        raise DataError(
-            f"--labels {name}: {tree.name} has no such labels.{closest(name, there)}{listed} "
-            "python -m wwdc.label EXPERIMENT --name NAME makes them."
-        )
-    about, events = read_log(path)
+    about, events = read_log(find_log(tree, name, "--labels"))
     by_labeller = fold(events).by_labeller()
     found: dict[int, list[Label]] = {}
     for labels in by_labeller.values():
