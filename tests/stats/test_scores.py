@@ -243,9 +243,7 @@ def test_choosing_the_strongest_of_many_is_paid_for():
 def test_the_lower_limit_allows_for_several_probes_that_are_alike():
     true = 0.2
     found = [strongest(probes(seed, [true] * 4)).ci_low > true for seed in range(100)]
-    assert np.sum(found) <= binom.ppf(
-        0.995, 100, 0.05
-    )  # nominal 0.025; the greatest had 0.2 and more
+    assert np.sum(found) <= binom.ppf(0.995, 100, 0.05)  # 2; of the greatest's own limit, 51
 
 
 def test_nothing_is_shown_to_be_nothing_and_the_margin_is_not():

@@ -22,7 +22,7 @@ from wwdc.products import Product, Tree, atomic_write
 from wwdc.products.gc import EMBEDDING
 from wwdc.tune.identity import digest
 
-SCHEMA = 1
+SCHEMA = 2
 """Counted up when the same settings give other scores, or scores.parquet other columns."""
 
 
